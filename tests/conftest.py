@@ -1,0 +1,36 @@
+"""Settings that every test shares: one thread, repeatable examples, fresh generators."""
+
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+import torch
+
+hypothesis.settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=40,
+    print_blob=False,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Return a generator in a state that is the same in every test."""
+    return torch.Generator().manual_seed(20190423)
+
+
+@pytest.fixture
+def normal(generator: torch.Generator) -> Callable[..., torch.Tensor]:
+    """Return a function that draws a float64 Gaussian tensor of the given shape."""
+
+    def draw(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    return draw
