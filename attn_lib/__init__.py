@@ -1,0 +1,28 @@
+"""Efficient attention, paper by paper: the library behind the book *Inside the Transformer*.
+
+Every mechanism is a pure function ``<name>_attention(q, k, v, *, causal, key_mask, ...)`` on
+tensors of shape (batch, heads, length, width), and beside it ``<name>_weights``, the dense matrix
+that it implies.
+`attn_lib.figures` and `attn_lib.explorers` draw; they are imported only when asked for.
+"""
+
+from attn_lib import catalog, costs, layers, masks, numerics
+from attn_lib.mechanisms import (
+    softmax_attention,
+    softmax_weights,
+    sparse_transformer_attention,
+    sparse_transformer_weights,
+)
+
+__all__ = [
+    "catalog",
+    "costs",
+    "layers",
+    "masks",
+    "numerics",
+    "softmax_attention",
+    "softmax_weights",
+    "sparse_transformer_attention",
+    "sparse_transformer_weights",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,166 @@
+"""Argument checks that every mechanism shares: they only say no, there is no mathematics here.
+
+Every message reads "`{argument} must {rule}, got {what came}`". A wrong type is a TypeError, a
+wrong shape, dtype, device or option a ValueError.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "check_choice",
+    "check_finite_number",
+    "check_key_mask",
+    "check_mask",
+    "check_positive_int",
+    "check_qk",
+    "check_qkv",
+    "check_tensor",
+]
+
+
+def check_tensor(name: str, value: object, axes: Sequence[str]) -> Tensor:
+    """Refuse what is no floating-point tensor with the given axes."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if not value.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {value.dtype}")
+    if value.dim() != len(axes):
+        raise ValueError(f"{name} must have shape ({', '.join(axes)}), got {tuple(value.shape)}")
+    return value
+
+
+def check_qk(
+    q: Tensor, k: Tensor, *, causal: bool = False, key_mask: Tensor | None = None, query: str = "q"
+) -> None:
+    """Refuse queries and keys that do not fit together.
+
+    Parameters
+    ----------
+    q : Tensor, shape (batch, heads, q_len, head_dim)
+    k : Tensor, shape (batch, heads, kv_len, head_dim)
+    causal : bool
+        Whether position i is to see positions j ≤ i only; needs q_len == kv_len.
+    key_mask : Tensor of bool, shape (batch, kv_len), optional
+    query : str
+        What the caller's signature calls `q`.
+    """
+    check_tensor(query, q, ("batch", "heads", "q_len", "head_dim"))
+    check_tensor("k", k, ("batch", "heads", "kv_len", "head_dim"))
+    _check_alike("k", k, query, q)
+    batch, heads, q_len, head_dim = q.shape
+    if head_dim == 0:
+        raise ValueError(f"{query} must have head_dim of at least 1, got {tuple(q.shape)}")
+    if (k.shape[0], k.shape[1], k.shape[3]) != (batch, heads, head_dim):
+        raise ValueError(
+            f"k must have shape ({batch}, {heads}, kv_len, {head_dim}) to fit {query}, "
+            f"got {tuple(k.shape)}"
+        )
+    if not isinstance(causal, bool):
+        raise TypeError(f"causal must be a bool, got {type(causal).__name__}")
+    if causal and q_len != k.shape[2]:
+        raise ValueError(
+            f"causal must be False unless q_len equals kv_len, "
+            f"got q_len {q_len} and kv_len {k.shape[2]}"
+        )
+    check_key_mask(key_mask, k)
+
+
+def check_qkv(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    causal: bool = False,
+    key_mask: Tensor | None = None,
+    query: str = "q",
+) -> None:
+    """Refuse queries, keys and values that do not fit together; see `check_qk`.
+
+    Parameters
+    ----------
+    q : Tensor, shape (batch, heads, q_len, head_dim)
+    k : Tensor, shape (batch, heads, kv_len, head_dim)
+    v : Tensor, shape (batch, heads, kv_len, value_dim)
+    causal, key_mask, query
+        As in `check_qk`.
+    """
+    check_qk(q, k, causal=causal, key_mask=key_mask, query=query)
+    check_tensor("v", v, ("batch", "heads", "kv_len", "value_dim"))
+    _check_alike("v", v, query, q)
+    if v.shape[:3] != k.shape[:3]:
+        expected = ", ".join(str(size) for size in k.shape[:3])
+        raise ValueError(
+            f"v must have shape ({expected}, value_dim) to fit k, got {tuple(v.shape)}"
+        )
+
+
+def check_key_mask(key_mask: object, k: Tensor) -> None:
+    """Refuse a `key_mask` that is not None and not bool of shape (batch, kv_len)."""
+    if key_mask is None:
+        return
+    if not isinstance(key_mask, Tensor):
+        raise TypeError(f"key_mask must be a torch.Tensor, got {type(key_mask).__name__}")
+    if key_mask.dtype != torch.bool:
+        raise TypeError(
+            f"key_mask must be of dtype torch.bool (True = real token), got {key_mask.dtype}"
+        )
+    expected = (k.shape[0], k.shape[2])
+    if tuple(key_mask.shape) != expected:
+        raise ValueError(
+            f"key_mask must have shape (batch, kv_len) = {expected}, got {tuple(key_mask.shape)}"
+        )
+    if key_mask.device != k.device:
+        raise ValueError(f"key_mask must be on k's device {k.device}, got {key_mask.device}")
+
+
+def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
+    """Return `value` if it is an int (not a bool) of at least `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
+    return value
+
+
+def check_finite_number(name: str, value: object) -> float:
+    """Return `value` as a float if it is a finite real number (not a bool)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
+
+
+def check_mask(name: str, value: object, shape: tuple[int, ...], device: torch.device) -> None:
+    """Refuse a mask that is no bool tensor broadcasting to `shape` on `device`."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a mask function or a tensor, got {type(value).__name__}")
+    if value.dtype != torch.bool:
+        raise TypeError(f"{name} must be of dtype torch.bool (True = attend), got {value.dtype}")
+    if value.dim() > len(shape) or any(
+        size not in (1, full)
+        for size, full in zip(reversed(value.shape), reversed(shape), strict=False)
+    ):
+        raise ValueError(f"{name} must broadcast to shape {shape}, got {tuple(value.shape)}")
+    if value.device != device:
+        raise ValueError(f"{name} must be on q's device {device}, got {value.device}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse a `value` that is not one of `choices`."""
+    if value not in choices:
+        rule = " or ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be {rule}, got {value!r}")
+
+
+def _check_alike(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
+    if value.dtype != other.dtype:
+        raise ValueError(f"{name} must have {other_name}'s dtype {other.dtype}, got {value.dtype}")
+    if value.device != other.device:
+        raise ValueError(
+            f"{name} must be on {other_name}'s device {other.device}, got {value.device}"
+        )

@@ -1,0 +1,90 @@
+"""Every mechanism of the library in one literal tuple: what it is called, does and costs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from attn_lib.mechanisms import (
+    softmax_attention,
+    softmax_weights,
+    sparse_transformer_attention,
+    sparse_transformer_weights,
+)
+
+__all__ = ["MECHANISMS", "Mechanism"]
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """One mechanism; n is the length, d the width of a head.
+
+    Attributes
+    ----------
+    name : str
+        Module in `attn_lib.mechanisms`, and stem of the functions' names.
+    title, authors, year, arxiv
+        Of the paper; authors as the text cites them.
+    key : str
+        Of the paper in the book's bibliography.
+    chapter : str
+        Of the book: the file's name without its ending.
+    family : str
+        "reference", "fewer pairs", "mixed positions" or "reordered product".
+    attention : callable
+        ``(q, k, v, *, causal, key_mask, ...) -> (batch, heads, q_len, value_dim)``.
+    weights : callable
+        ``(q, k, *, causal, key_mask, ...) -> (batch, heads, q_len, kv_len)``.
+    causal : bool
+        Whether it has a causal form.
+    time, memory : str
+        Order of growth, for one head.
+    """
+
+    name: str
+    title: str
+    authors: str
+    year: int
+    arxiv: str
+    key: str
+    chapter: str
+    family: str
+    attention: Callable[..., Tensor]
+    weights: Callable[..., Tensor]
+    causal: bool
+    time: str
+    memory: str
+
+
+MECHANISMS: tuple[Mechanism, ...] = (
+    Mechanism(
+        name="softmax",
+        title="Attention Is All You Need",
+        authors="Vaswani et al.",
+        year=2017,
+        arxiv="1706.03762",
+        key="vaswani2017attention",
+        chapter="00-softmax-attention",
+        family="reference",
+        attention=softmax_attention,
+        weights=softmax_weights,
+        causal=True,
+        time="n² d",
+        memory="n² (n d where the kernel never stores the weights)",
+    ),
+    Mechanism(
+        name="sparse_transformer",
+        title="Generating Long Sequences with Sparse Transformers",
+        authors="Child et al.",
+        year=2019,
+        arxiv="1904.10509",
+        key="child2019sparse",
+        chapter="01-sparse-transformer",
+        family="fewer pairs",
+        attention=sparse_transformer_attention,
+        weights=sparse_transformer_weights,
+        causal=True,
+        time="n √n d",
+        memory="n d (n √n where the weights are stored)",
+    ),
+)

@@ -1,0 +1,144 @@
+"""What attention costs, counted without running it: ints in, ints out.
+
+A *score* is one query–key pair whose dot product is computed. One score costs head_dim
+multiply-adds, and its weight another value_dim for the value it brings; a multiply-add is two
+operations. Counts are for one head and one item of a batch.
+"""
+
+from attn_lib._checks import check_choice, check_positive_int
+
+__all__ = [
+    "attention_flops",
+    "kv_cache_bytes",
+    "softmax_scores",
+    "sparse_transformer_scores",
+    "weight_matrix_bytes",
+]
+
+
+def softmax_scores(n: int, *, causal: bool = False) -> int:
+    """Pairs that softmax attention scores.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    causal : bool
+        Count pairs with j ≤ i only.
+
+    Returns
+    -------
+    int
+        n², or n (n + 1) / 2 if causal.
+
+    Examples
+    --------
+    >>> softmax_scores(512), softmax_scores(512, causal=True)
+    (262144, 131328)
+    """
+    check_positive_int("n", n)
+    return n * (n + 1) // 2 if causal else n * n
+
+
+def sparse_transformer_scores(n: int, *, pattern: str, stride: int, summary: int = 1) -> int:
+    """Pairs in the Sparse Transformer's causal sets, both sets merged in one head.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    pattern : "strided" or "fixed"
+    stride : int
+        The paper's l.
+    summary : int
+        The paper's c, from 1 to `stride`; `fixed` only.
+
+    Returns
+    -------
+    int
+        A pair that lies in both sets counts once. Child et al. 2019 (arXiv:1904.10509), section
+        4.3.
+
+    Examples
+    --------
+    >>> sparse_transformer_scores(4096, pattern="strided", stride=64) / 4096
+    95.0078125
+    """
+    check_positive_int("n", n)
+    check_choice("pattern", pattern, ("strided", "fixed"))
+    check_positive_int("stride", stride)
+    check_positive_int("summary", summary)
+    if summary > stride:
+        raise ValueError(f"summary must be at most stride = {stride}, got {summary}")
+    blocks, rest = divmod(n, stride)
+    earlier_blocks = stride * blocks * (blocks - 1) // 2 + rest * blocks  # sum of ⌊i / stride⌋
+    if pattern == "fixed":
+        own = blocks * stride * (stride + 1) // 2 + rest * (rest + 1) // 2
+        return own + summary * earlier_blocks
+    growing = min(n, stride + 1)  # rows whose window still reaches the first token
+    window = growing * (growing + 1) // 2 + (n - growing) * (stride + 1)
+    return window + earlier_blocks - max(0, n - stride)  # the window holds the nearest one
+
+
+def attention_flops(scores: int, head_dim: int, value_dim: int) -> int:
+    """Floating-point operations of the two products, queries with keys and weights with values.
+
+    Parameters
+    ----------
+    scores : int
+        Pairs, as counted by the functions of this module.
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+
+    Returns
+    -------
+    int
+        2 · scores · (head_dim + value_dim). The softmax itself, a few operations a score, is left
+        out.
+    """
+    for name, value in (("scores", scores), ("head_dim", head_dim), ("value_dim", value_dim)):
+        check_positive_int(name, value)
+    return 2 * scores * (head_dim + value_dim)
+
+
+def weight_matrix_bytes(n: int, *, itemsize: int = 4) -> int:
+    """Memory of one n × n weight matrix.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    itemsize : int
+        Bytes a number; 4 is float32.
+
+    Returns
+    -------
+    int
+        Bytes, for one head.
+    """
+    check_positive_int("n", n)
+    check_positive_int("itemsize", itemsize)
+    return n * n * itemsize
+
+
+def kv_cache_bytes(n: int, head_dim: int, value_dim: int, *, itemsize: int = 4) -> int:
+    """Memory of the keys and values that decoding keeps, so as not to compute them again.
+
+    Parameters
+    ----------
+    n : int
+        Tokens seen so far.
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+    itemsize : int
+        Bytes a number; 4 is float32.
+
+    Returns
+    -------
+    int
+        Bytes, for one head of one layer.
+    """
+    for name, value in (("n", n), ("head_dim", head_dim), ("value_dim", value_dim)):
+        check_positive_int(name, value)
+    check_positive_int("itemsize", itemsize)
+    return n * (head_dim + value_dim) * itemsize

@@ -1,0 +1,270 @@
+"""Mathematics that two mechanisms or more use unchanged.
+
+`masked_softmax` is a softmax that gives zeros, not NaN, where there is nothing to choose from.
+`attend_over_parts` is exact softmax attention over any set of pairs that can be cut into rectangles
+of a regular grid; it is how a sparse pattern costs only the pairs it has.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["Part", "attend_over_parts", "hide_keys", "masked_softmax", "pad_length"]
+
+_CHUNK = 2**21
+"""Scores held at a time by `attend_over_parts`: 8 MB in float32, about a processor's cache."""
+
+
+def masked_softmax(scores: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """Softmax over the last axis among the allowed entries; a row that allows none is all zeros.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (..., q_len, kv_len)
+    allowed : Tensor of bool, broadcasting to the shape of `scores`, optional
+        True = take part.
+
+    Returns
+    -------
+    Tensor, shape (..., q_len, kv_len)
+        Rows sum to 1 or to 0; gradients are finite either way.
+
+    Notes
+    -----
+    Filling with a large negative number instead would average the forbidden keys in a row that
+    allows none; filling with -inf alone would give NaN there.
+    """
+    if allowed is None:
+        return torch.softmax(scores, dim=-1)
+    weights = torch.softmax(scores.masked_fill(~allowed, -math.inf), dim=-1)
+    return weights.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)
+
+
+def hide_keys(x: Tensor, key_mask: Tensor | None) -> Tensor:
+    """Set masked positions of keys or values to zero, so that nothing in them can overflow.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, heads, kv_len, width)
+    key_mask : Tensor of bool, shape (batch, kv_len), optional
+        True = real token.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, kv_len, width)
+        A new tensor; `x` itself where there is no mask.
+    """
+    if key_mask is None:
+        return x
+    return x.masked_fill(~key_mask[:, None, :, None], 0.0)
+
+
+def pad_length(x: Tensor, length: int) -> Tensor:
+    """Append zeros along the length axis until it is `length` long.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., old_length, width)
+    length : int
+        At least old_length.
+
+    Returns
+    -------
+    Tensor, shape (..., length, width)
+    """
+    return F.pad(x, (0, 0, 0, length - x.shape[-2]))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A grid of rectangles of query–key pairs, seen through views of the sequences.
+
+    `rows` and `columns` look at a sequence (slices, length, width) as (slices, groups, size, width)
+    without copying; row group g is paired with column group g. The parts of one call must not
+    share a pair.
+
+    Attributes
+    ----------
+    rows : callable
+        View of the queries; no two of its elements may be the same.
+    columns : callable
+        View of the keys, and of the values; no two of its elements may be the same.
+    allowed : Tensor of bool, shape (groups or 1, rows, columns), optional
+        Which pairs of a rectangle belong to the part; all of them where it is None.
+    source : int
+        Which of the call's key sequences `columns` looks at.
+    """
+
+    rows: Callable[[Tensor], Tensor]
+    columns: Callable[[Tensor], Tensor]
+    allowed: Tensor | None = None
+    source: int = 0
+
+
+def attend_over_parts(
+    q: Tensor,
+    sources: Sequence[tuple[Tensor, Tensor, Tensor | None]],
+    parts: Sequence[Part],
+    *,
+    scale: float,
+) -> Tensor:
+    r"""Exact softmax attention over the union of `parts`, one part in memory at a time.
+
+    Parameters
+    ----------
+    q : Tensor, shape (batch, heads, q_len, head_dim)
+    sources : sequence of (keys, values, key_mask)
+        keys (batch, heads, length, head_dim), values (batch, heads, length, value_dim), key_mask
+        (batch, length) of bool or None. Lengths may differ from source to source.
+    parts : sequence of Part
+        Disjoint sets of pairs. A query in none of them gets zeros.
+    scale : float
+        Factor of the scores.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, q_len, value_dim)
+
+    Notes
+    -----
+    Time and arithmetic: the number of pairs in the rectangles, times head_dim + value_dim. Memory:
+    the inputs, the output, one number a query, and at most a fixed number of scores at a time.
+
+    Every part gives a row's maximum, its sum of exponentials and its weighted sum of values, and
+    two such triples merge exactly [1]_. The backward pass computes the weights of a part again from
+    the row's log-sum-exp, as FlashAttention does [2]_:
+    :math:`P = e^{S - z}`, :math:`dS = P \circ (dO\,V^\top - \operatorname{rowsum}(dO \circ O))`.
+    First derivatives only.
+
+    References
+    ----------
+    .. [1] Maxim Milakov, Natalia Gimelshein. Online normalizer calculation for softmax. 2018,
+       arXiv:1805.02867.
+    .. [2] Tri Dao, Daniel Y. Fu, Stefano Ermon, Atri Rudra, Christopher Ré. FlashAttention: Fast
+       and Memory-Efficient Exact Attention with IO-Awareness. 2022, arXiv:2205.14135.
+    """
+    keys, values, masks = zip(*sources, strict=True)
+    tensors = [x for pair in zip(keys, values, strict=True) for x in pair]
+    out: Tensor = _AttendOverParts.apply(q * scale, tuple(parts), masks, *tensors)
+    return out
+
+
+class _AttendOverParts(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        parts: tuple[Part, ...],
+        masks: tuple[Tensor | None, ...],
+        *tensors: Tensor,
+    ) -> Tensor:
+        keys, values = tensors[0::2], tensors[1::2]
+        out = q.new_zeros(*q.shape[:3], values[0].shape[-1])
+        top = q.new_full((*q.shape[:3], 1), -math.inf)  # a row's largest score so far
+        total = q.new_zeros(*q.shape[:3], 1)  # its sum of exp(score - top) so far
+        for tile in _tiles(parts, masks, q, keys):
+            scores = tile.scores(q, keys)
+            row_top = tile.rows(top)
+            new_top = torch.maximum(row_top, scores.amax(dim=-1, keepdim=True))
+            anchor = new_top.masked_fill(new_top == -math.inf, 0.0)
+            weights = scores.sub_(anchor).exp_()
+            shrink = torch.exp(row_top - anchor)
+            tile.rows(total).mul_(shrink).add_(weights.sum(dim=-1, keepdim=True))
+            tile.rows(out).mul_(shrink).add_(weights @ tile.columns(values))
+            row_top.copy_(new_top)
+        empty = total == 0
+        out.div_(total.masked_fill_(empty, 1.0))
+        log_total = top.masked_fill_(empty, 0.0).add_(total.log_())
+        ctx.parts, ctx.masks = parts, masks
+        ctx.save_for_backward(q, out, log_total, *tensors)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        q, out, log_total, *tensors = ctx.saved_tensors
+        keys, values = tensors[0::2], tensors[1::2]
+        inner = (grad_out * out).sum(dim=-1, keepdim=True)
+        grad_q = torch.zeros_like(q)
+        grad_keys = [torch.zeros_like(k) for k in keys]
+        grad_values = [torch.zeros_like(v) for v in values]
+        for tile in _tiles(ctx.parts, ctx.masks, q, keys):
+            weights = tile.scores(q, keys).sub_(tile.rows(log_total)).exp_()
+            grad_rows = tile.rows(grad_out)
+            tile.columns(grad_values).add_(weights.mT @ grad_rows)
+            grad_scores = grad_rows @ tile.columns(values).mT
+            grad_scores.sub_(tile.rows(inner)).mul_(weights)
+            tile.rows(grad_q).add_(grad_scores @ tile.columns(keys))
+            tile.columns(grad_keys).add_(grad_scores.mT @ tile.rows(q))
+        grads = [x for pair in zip(grad_keys, grad_values, strict=True) for x in pair]
+        return grad_q, None, None, *grads
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Some groups of one part, in some heads of one batch item: what is computed at a time."""
+
+    part: Part
+    item: int
+    heads: slice
+    groups: slice
+    allowed: Tensor | None  # broadcasts to (heads, groups, rows, columns)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """View this tile's rows of x (batch, heads, q_len, width)."""
+        return self.part.rows(x[self.item, self.heads])[:, self.groups]
+
+    def columns(self, sources: Sequence[Tensor]) -> Tensor:
+        """View this tile's columns of its source (batch, heads, length, width)."""
+        return self.part.columns(sources[self.part.source][self.item, self.heads])[:, self.groups]
+
+    def scores(self, q: Tensor, keys: Sequence[Tensor]) -> Tensor:
+        scores = self.rows(q) @ self.columns(keys).mT  # (heads, groups, rows, columns)
+        if self.allowed is not None:
+            scores.masked_fill_(~self.allowed, -math.inf)
+        return scores
+
+
+def _tiles(
+    parts: Sequence[Part],
+    masks: Sequence[Tensor | None],
+    q: Tensor,
+    keys: Sequence[Tensor],
+) -> Iterator[_Tile]:
+    """Cut every part into tiles of at most about `_CHUNK` scores."""
+    batch, heads = q.shape[:2]
+    for part in parts if batch * heads else ():
+        rows, columns = part.rows(q[0, :1]), part.columns(keys[part.source][0, :1])
+        groups, per_group = rows.shape[1], rows.shape[2] * columns.shape[2]
+        if groups * per_group == 0:
+            continue
+        group_step = max(1, min(groups, _CHUNK // per_group))
+        head_step = max(1, _CHUNK // (group_step * per_group))
+        mask = masks[part.source]
+        for item in range(batch):
+            real = None
+            if mask is not None:
+                real = part.columns(mask[item : item + 1, :, None])[..., None, :, 0]
+            for first_head in range(0, heads, head_step):
+                for first in range(0, groups, group_step):
+                    yield _Tile(
+                        part,
+                        item,
+                        slice(first_head, first_head + head_step),
+                        slice(first, first + group_step),
+                        _both(part.allowed, real, slice(first, first + group_step)),
+                    )
+
+
+def _both(allowed: Tensor | None, real: Tensor | None, groups: slice) -> Tensor | None:
+    if allowed is not None and allowed.shape[0] > 1:
+        allowed = allowed[groups]
+    if real is None:
+        return allowed
+    return real[:, groups] if allowed is None else real[:, groups] & allowed
