@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -114,11 +115,20 @@ def characters(css: str) -> set[int]:
 
 
 def write_fonts(source: Path, target: Path, points: set[int]) -> None:
-    """Write every font of the folder `source` to `target`, cut down to `points`."""
+    """Write every font of the folder `source` to `target`, cut down to `points`.
+
+    A font that has none of them is written whole: ``MathJax_Zero`` has no characters, and stands in the
+    styles to give lines no height.
+    """
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.glob("*.woff")):
         font = TTFont(path)
-        subsetter = Subsetter(Options(layout_features=[], hinting=False, notdef_outline=True))
+        if not points & font.getBestCmap().keys():
+            shutil.copyfile(path, target / path.name)
+            continue
+        options = Options(layout_features=[], hinting=False, notdef_outline=True)
+        options.drop_tables.append("FFTM")
+        subsetter = Subsetter(options)
         subsetter.populate(unicodes=points)
         subsetter.subset(font)
         font.flavor = "woff"
