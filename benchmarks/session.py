@@ -1,0 +1,344 @@
+"""The measuring loop: one row after another, its lengths ascending, written after every length."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks import record
+from benchmarks.limits import available_bytes, predict, rounds_for
+from benchmarks.measure import Case, check, quartiles, timed, watched
+from benchmarks.memory import OutOfMemory, measure_peak
+from benchmarks.peers import BASELINE
+from benchmarks.spec import PASSES, Absent, Implementation, Row, qkv
+
+__all__ = ["Options", "Session"]
+
+PROBES = (1024, 2048)
+MEMORY_SHARE = 0.7
+PEAK_OVER_LARGEST = 4.0
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure and how long it may take (seconds)."""
+
+    sizes: tuple[int, ...]
+    repeats: int = 9
+    memory: bool = True
+    limit: float = 20.0
+    budget: float = 60.0
+    threads: int = 1
+    flags: frozenset[str] = frozenset()
+
+
+@dataclass
+class _History:
+    """What the smaller lengths took: seconds and bytes by length, and where the row stopped."""
+
+    seconds: dict[int, float] = field(default_factory=dict)
+    largest: dict[int, float] = field(default_factory=dict)
+    peak: dict[int, float] = field(default_factory=dict)
+    stopped: int | None = None
+
+
+class Session:
+    """Measures rows into a document; ``save`` is called whenever the document has grown."""
+
+    def __init__(
+        self,
+        document: record.Document,
+        run: int,
+        options: Options,
+        *,
+        save: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.document = document
+        self.run = run
+        self.options = options
+        self.save = save
+        self.say = say
+        self.wrong = False
+        self._history: dict[tuple[str, str, str], _History] = {}
+        self._bytes = available_bytes()
+        self._spent: dict[tuple[str, int], float] = {}
+        for one in document["rows"]:
+            self._remember(one)
+
+    def measure(self, rows: Sequence[Row], *, skip_done: bool = False) -> None:
+        """Check and measure every row at every length."""
+        sizes = sorted(self.options.sizes)
+        waiting = [(row, n) for row in rows for n in sizes]
+        total = len(waiting)
+        present: dict[str, list[Implementation]] = {}
+        for number, (row, n) in enumerate(waiting, 1):
+            name = row.mechanism
+            if name not in present:
+                present[name] = self._present(row)
+            wanted = [(one.name, p) for one in present[name] for p in one.passes]
+            if skip_done and record.is_done(
+                self.document, name, n, wanted, memory=self.options.memory
+            ):
+                self.say(f"[{number}/{total}] {name}, n = {n}: already measured")
+                continue
+            self.say(f"[{number}/{total}] {name}, n = {n}{self._time_left(waiting[number - 1 :])}")
+            start = time.perf_counter()
+            entries = self._measure_length(row, n, present[name])
+            self._spent[name, n] = time.perf_counter() - start
+            record.replace(self.document, name, n, entries)
+            self.save()
+
+    def _time_left(self, waiting: Sequence[tuple[Row, int]]) -> str:
+        if not self._spent:
+            return ""
+        left = 0.0
+        for row, n in waiting:
+            own = {size: s for (name, size), s in self._spent.items() if name == row.mechanism}
+            others = [s for (_, size), s in self._spent.items() if size == n]
+            if others:
+                left += sum(others) / len(others)
+            else:
+                last = max(own or {size: 0 for _, size in self._spent})
+                spent = max(s for (_, size), s in self._spent.items() if size == last)
+                left += spent * (n / last)
+        return f" (about {max(1, round(left / 60))} min left)"
+
+    def _present(self, row: Row) -> list[Implementation]:
+        """Check the row's implementations; return those that run here and are right."""
+        for key in ("absent", "checks"):
+            self.document[key] = [
+                one for one in self.document[key] if one["mechanism"] != row.mechanism
+            ]
+        present = []
+        for implementation in row.implementations:
+            label = f"{row.mechanism}: {implementation.name}"
+            if implementation.flag and implementation.flag not in self.options.flags:
+                self._absent(row, implementation, f"only with --{implementation.flag}")
+                continue
+            try:
+                verdict = check(row, implementation)
+            except Exception as error:
+                expected = isinstance(error, ImportError | Absent)
+                reason = _line(error) if expected else f"{type(error).__name__}: {_line(error)}"
+                self._absent(row, implementation, reason)
+                self.wrong = self.wrong or implementation is row.ours
+                continue
+            self.document["checks"].append(verdict)
+            if verdict["agrees"] is False:
+                self.wrong = True
+                self._absent(row, implementation, "differs from the dense oracle; not timed")
+                continue
+            errors = [verdict["forward_error"], verdict["gradient_error"]]
+            shown = ", ".join(f"{error:.0e}" for error in errors if error is not None)
+            self.say(f"  {label}: {f'errors {shown}' if shown else 'not compared'}")
+            present.append(implementation)
+        return present
+
+    def _absent(self, row: Row, implementation: Implementation, reason: str) -> None:
+        self.document["absent"].append(
+            {
+                "mechanism": row.mechanism,
+                "implementation": implementation.name,
+                "reason": reason,
+            }
+        )
+        self.say(f"  {row.mechanism}: {implementation.name} absent ({reason})")
+
+    def _measure_length(
+        self, row: Row, n: int, present: Sequence[Implementation]
+    ) -> list[dict[str, Any]]:
+        entries = {
+            (one.name, pass_): self._entry(row, one, n, pass_)
+            for one in present
+            for pass_ in PASSES
+        }
+        cases: dict[str, Case] = {}
+        times: dict[Key, list[float]] = {}
+        for row_, one in self._with_baseline(row, present):
+            for pass_ in PASSES:
+                key = (one.name, pass_)
+                entry = entries.get(key)
+                if self._prepare(row_, one, n, pass_, entry, cases):
+                    times[key] = []
+
+        warm = {}
+        for key in list(times):
+            entry = entries.get(key, {})
+            try:
+                seconds, largest = watched(cases[key[0]], key[1])
+            except Exception as error:
+                del times[key]
+                entry.update(status="failed", reason=f"{type(error).__name__}: {_line(error)}")
+                continue
+            entry["largest_tensor_mb"] = None if largest is None else largest / 1e6
+            if seconds > self.options.limit:
+                del times[key]
+                limit = f"limit {self.options.limit:g} s"
+                entry.update(status="over limit", reason=f"one run took {seconds:.1f} s ({limit})")
+            else:
+                warm[key] = seconds
+
+        if times:
+            self._interleave(cases, times, warm)
+        baseline = {pass_: times.get((BASELINE.name, pass_)) for pass_ in PASSES}
+        for key, entry in entries.items():
+            if key in times:
+                _fill(entry, times[key], baseline[key[1]])
+            self._remember(entry)
+        if row.mechanism != "full":
+            for pass_, seconds in baseline.items():
+                if seconds:
+                    self._past("full", BASELINE.name, pass_).seconds[n] = quartiles(seconds)[1]
+        return list(entries.values())
+
+    def _with_baseline(
+        self, row: Row, present: Sequence[Implementation]
+    ) -> list[tuple[Row, Implementation]]:
+        group = [(row, one) for one in present]
+        if all(one.name != BASELINE.name for one in present):
+            group.insert(0, (Row("full", BASELINE, row.oracle, inputs=qkv), BASELINE))
+        return group
+
+    def _interleave(
+        self, cases: dict[str, Case], times: dict[Key, list[float]], warm: dict[Key, float]
+    ) -> None:
+        """Time every case once a round, starting each round one place further on."""
+        one_round = sum(warm.values())
+        rounds = rounds_for(one_round, self.options.repeats, self.options.budget)
+        self.say(f"  timing {len(times)} calls × {rounds} rounds, about {one_round * rounds:.0f} s")
+        order = list(times)
+        for turn in range(rounds):
+            shift = turn % len(order)
+            for key in order[shift:] + order[:shift]:
+                times[key].append(timed(cases[key[0]], key[1]))
+
+    def _prepare(
+        self,
+        row: Row,
+        one: Implementation,
+        n: int,
+        pass_: str,
+        entry: dict[str, Any] | None,
+        cases: dict[str, Case],
+    ) -> bool:
+        """Decide whether this call may run, build it, and measure its memory. True if it may.
+
+        ``entry`` is None for the baseline of another row, which is only timed.
+        """
+        memory = self.options.memory and entry is not None
+        entry = {} if entry is None else entry
+        if pass_ not in one.passes:
+            entry.update(status="absent", reason="has no backward pass")
+            return False
+        past = self._past(row.mechanism, one.name, pass_)
+        try:
+            if not past.seconds and n > PROBES[-1]:
+                self._probe(row, one, pass_, past)
+            if reason := self._over_limit(past, n):
+                entry.update(status="over limit", reason=reason)
+                return False
+            if one.name not in cases:
+                cases[one.name] = Case.of(row, one, n)
+            if memory:
+                peak = measure_peak(
+                    row.mechanism,
+                    one.name,
+                    n,
+                    pass_,
+                    threads=self.options.threads,
+                    timeout=60 + 10 * self.options.limit,
+                )
+                entry.update(peak_mb=peak["peak_bytes"] / 1e6, peak_method=peak["method"])
+        except (OutOfMemory, MemoryError, TimeoutError) as error:
+            entry.update(status="over limit", reason=_line(error))
+            return False
+        except Exception as error:
+            entry.update(status="failed", reason=f"{type(error).__name__}: {_line(error)}")
+            return False
+        return True
+
+    def _probe(self, row: Row, one: Implementation, pass_: str, past: _History) -> None:
+        """Measure two small lengths, so that there is something to predict from."""
+        for n in PROBES:
+            case = Case.of(row, one, n)
+            timed(case, pass_)
+            past.seconds[n], largest = watched(case, pass_)
+            if largest is not None:
+                past.largest[n] = largest
+
+    def _over_limit(self, past: _History, n: int) -> str:
+        if past.stopped is not None and past.stopped < n:
+            return f"over the limit already at n = {past.stopped}"
+        seconds = predict(past.seconds, n)
+        if seconds is not None and seconds > self.options.limit:
+            return f"predicted {seconds:.0f} s (limit {self.options.limit:g} s)"
+        size = predict(past.peak, n)
+        if size is None and (largest := predict(past.largest, n)) is not None:
+            size = PEAK_OVER_LARGEST * largest
+        if size is not None and self._bytes is not None and size > MEMORY_SHARE * self._bytes:
+            limit = f"limit {MEMORY_SHARE * self._bytes / 1e9:.0f} GB"
+            return f"predicted {size / 1e9:.0f} GB of memory ({limit})"
+        return ""
+
+    def _past(self, mechanism: str, name: str, pass_: str) -> _History:
+        return self._history.setdefault((mechanism, name, pass_), _History())
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        past = self._past(entry["mechanism"], entry["implementation"], entry["pass"])
+        n = entry["n"]
+        if entry["status"] == "over limit":
+            past.stopped = n if past.stopped is None else min(n, past.stopped)
+        if entry["status"] == "ok":
+            past.seconds[n] = entry["ms"] / 1e3
+            if entry["largest_tensor_mb"] is not None:
+                past.largest[n] = entry["largest_tensor_mb"] * 1e6
+            if entry["peak_mb"] is not None:
+                past.peak[n] = entry["peak_mb"] * 1e6
+
+    def _entry(self, row: Row, one: Implementation, n: int, pass_: str) -> dict[str, Any]:
+        return {
+            "mechanism": row.mechanism,
+            "implementation": one.name,
+            "n": n,
+            "pass": pass_,
+            "status": "failed",
+            "reason": "",
+            "ms": None,
+            "ms_quartiles": None,
+            "times_ms": [],
+            "ratio": None,
+            "ratio_quartiles": None,
+            "baseline_ms": None,
+            "peak_mb": None,
+            "peak_method": None,
+            "largest_tensor_mb": None,
+            "settings": dict(one.settings),
+            "note": one.note,
+            "run": self.run,
+        }
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _fill(
+    entry: dict[str, Any], seconds: Sequence[float], baseline: Sequence[float] | None
+) -> None:
+    """Write times and ratios. The ratio is that of the two medians; its quartiles are by round."""
+    times = [1e3 * s for s in seconds]
+    low, middle, high = quartiles(times)
+    entry.update(status="ok", ms=middle, ms_quartiles=[low, high], times_ms=times)
+    if baseline is None:
+        entry["reason"] = f"no ratio: {BASELINE.name} was over the limit at this length"
+        return
+    reference = 1e3 * quartiles(baseline)[1]
+    by_round = [own / other for own, other in zip(seconds, baseline, strict=True)]
+    low, _, high = quartiles(by_round)
+    entry.update(ratio=middle / reference, ratio_quartiles=[low, high], baseline_ms=reference)
