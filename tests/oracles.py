@@ -52,7 +52,7 @@ def attention(q, k, v, visible=None, scale=None):
 
 
 def strided_local(i, stride, kv_len, causal):
-    """A⁽¹⁾ of Child et al., strided: {max(0, i − l), …, i}, and its mirror image without causality."""
+    """A⁽¹⁾ of Child et al., strided: {max(0, i − l), …, i}; mirrored where nothing is causal."""
     last = i if causal else i + stride
     return {j for j in range(max(0, i - stride), last + 1) if j < kv_len}
 
@@ -76,7 +76,7 @@ def fixed_summary(i, stride, summary, kv_len, causal):
 def sparse_transformer_visible(
     heads, q_len, kv_len, *, pattern, stride, summary=1, mode="merged", causal=False
 ):
-    """Return the boolean (heads, q_len, kv_len) array of the pairs that the paper's sets contain."""
+    """Return the pairs in the paper's sets as a boolean (heads, q_len, kv_len) array."""
     visible = np.zeros((heads, q_len, kv_len), dtype=bool)
     for i in range(q_len):
         if pattern == "strided":
@@ -88,10 +88,8 @@ def sparse_transformer_visible(
         else:
             raise KeyError(pattern)
         for h in range(heads):
-            if mode == "merged":
-                keys = local | far
-            else:
-                keys = local if h < math.ceil(heads / 2) else far
+            split = local if h < math.ceil(heads / 2) else far
+            keys = local | far if mode == "merged" else split
             visible[h, i, sorted(keys)] = True
     return visible
 
