@@ -1,0 +1,71 @@
+# The whole project from one place: `make book` builds the book, `make test` tests everything.
+# Both need Python 3.11 or newer and make; the rest is installed into .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# The first Python on this machine that is new enough; `make PYTHON=/path/to/python3.12 book` chooses another.
+PYTHON ?= $(shell for name in python3.12 python3.13 python3.11 python3 python; do \
+	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then echo $$name; break; fi; done)
+PORT ?= 8000
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.made
+HTML := _build/html
+
+.PHONY: help env book test bench notebooks serve browser clean
+
+help:
+	@echo 'make book       build the book into $(HTML)'
+	@echo 'make serve      open the built book at http://127.0.0.1:$(PORT) (PORT=... for another)'
+	@echo 'make test       build the book and run all tests'
+	@echo 'make notebooks  write notebooks/ from the chapters in book/'
+	@echo 'make bench      measure every mechanism beside its peers'
+	@echo 'make env        make $(VENV), the environment that all of these use'
+	@echo 'make clean      remove what the other targets built, except $(VENV)'
+
+env: $(STAMP)
+
+$(STAMP): requirements.txt pyproject.toml
+	@if [ -z '$(PYTHON)' ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    echo 'This project needs Python 3.11 or newer, and found none.' >&2; \
+	    echo 'Install one, or name one: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),env)' >&2; \
+	    exit 1; fi
+	@echo '== Making $(VENV) with $(PYTHON) (a few minutes the first time)'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+book: $(STAMP)
+	@echo '== Building the book (each chapter runs once; later builds use the cache)'
+	$(VENV)/bin/jupyter-book build . -W --keep-going
+	@echo
+	@echo 'The book is ready: file://$(CURDIR)/$(HTML)/index.html'
+
+$(HTML)/index.html:
+	$(MAKE) book
+
+serve: $(STAMP) | $(HTML)/index.html
+	@echo 'The book is at http://127.0.0.1:$(PORT)/ (Ctrl+C stops)'
+	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
+
+test: book browser
+	@echo '== Running the tests'
+	$(RUN) -m pytest
+
+browser: $(STAMP)
+	@$(RUN) tests/browser/chromium.py
+
+notebooks: $(STAMP)
+	$(RUN) book/_ext/make_notebooks.py
+
+bench: $(STAMP)
+	$(RUN) -m benchmarks
+
+clean:
+	rm -rf _build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
