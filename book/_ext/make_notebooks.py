@@ -75,6 +75,7 @@ NUMBERED = {
     "literalinclude": "listing",
 }
 NUMBER_NAMES = {"figure": "Figure", "table": "Table", "listing": "Listing"}
+LONG = 60  # lines of an included file from which on the notebook folds it
 # What only concerns the look of the HTML page is read and left out.
 LOOK = {"class", "name", "width", "height", "scale", "align", "figwidth", "figclass", "widths"}
 OPTIONS = {
@@ -740,7 +741,15 @@ class Book:
         caption = caption + ("" if caption.endswith((".", "?", "!")) else ".") if caption else ""
         link = f"From [`{name}`]({self.blob(name)}):"
         label = self._label("listing", directive, place)
-        return [" ".join(filter(None, [label.strip(), caption, link])), "", *fenced(code, language)]
+        lines = [
+            " ".join(filter(None, [label.strip(), caption, link])),
+            "",
+            *fenced(code, language),
+        ]
+        if len(lines) > LONG:
+            summary = f"<summary><b>Show {code.count(chr(10)) + 1} lines of source</b></summary>"
+            lines[2:] = ["<details>", summary, "", *lines[2:], "", "</details>"]
+        return lines
 
     def _math_directive(self, directive: Directive, place: Place) -> list[str]:
         body = "\n".join(filter(None, [directive.argument, directive.body]))
@@ -748,7 +757,10 @@ class Book:
 
     @staticmethod
     def _display(content: str, number: int, place: Place) -> list[str]:
-        lines = [line.rstrip() for line in content.strip("\n").split("\n") if line.strip()]
+        parts = [part.strip("\n") for part in re.split(r"\n\s*\n", content.strip())]
+        parts = [_wrapped("aligned", part) if _has_bare_rows(part) else part for part in parts]
+        body = parts[0] if len(parts) == 1 else _wrapped("gathered", " \\\\\n".join(parts))
+        lines = [line.rstrip() for line in body.split("\n") if line.strip()]
         tag = [rf"\tag{{{number}}}"] if number else []
         if place.quoted:
             bare = [re.sub(r"(?<!\\)%.*$", "", line).strip() for line in [*lines, *tag]]
@@ -764,9 +776,7 @@ class Book:
                 "translation; a numbered formula is written $$ … $$ (label)"
             )
         name, body = inner[match[1]], match[2].strip("\n")
-        if name:
-            body = f"\\begin{{{name}}}\n{body}\n\\end{{{name}}}"
-        return self._display(body, 0, place)
+        return self._display(_wrapped(name, body) if name else body, 0, place)
 
     # Tables and definitions
 
@@ -1208,9 +1218,21 @@ class Book:
             if other is not page
         ]
         head = f"[The book and its library]({self.url})"
-        return "\n".join(
-            ["---", "", f"{head}. Its notebooks:" if lines else head, "", *lines]
-        ).strip()
+        return "\n".join(["## Other chapters", "", *lines, f"- {head}"])
+
+
+def _wrapped(environment: str, latex: str) -> str:
+    return f"\\begin{{{environment}}}\n{latex}\n\\end{{{environment}}}"
+
+
+def _has_bare_rows(latex: str) -> bool:
+    """Return whether rows or columns stand outside every environment; Sphinx aligns those."""
+    depth = 0
+    for match in re.finditer(r"\\begin\b|\\end\b|\\\\|\\&|&", latex):
+        depth += {r"\begin": 1, r"\end": -1}.get(match[0], 0)
+        if not depth and match[0] in ("\\\\", "&"):
+            return True
+    return False
 
 
 def _toc_files(node: Any) -> Iterator[str]:
