@@ -1,8 +1,8 @@
 """Key the cache of executed notebooks by everything that the cells import.
 
-Jupyter Book's cache looks at a notebook's cells alone, so that after an edit of ``attn_lib`` it would
-serve the outputs of yesterday's code. Here the cache's folder is named by a hash of the library,
-of the measured results and of the packages that draw the pictures. The folder is part of Sphinx's
+Jupyter Book's cache looks at a notebook's cells alone, so that after an edit of ``attn_lib`` it
+would serve the outputs of yesterday's code. Here the cache's folder is named by a hash of the
+library, of the measured results and of the packages that draw the pictures. The folder is part of Sphinx's
 environment, so that a new one makes Sphinx read every page again. After a build with a warning or
 a failure the environment is thrown away: an incremental build skips unchanged pages, and would
 skip their warnings, too.
@@ -80,9 +80,7 @@ def choose_cache(app: Sphinx, config: Config) -> None:
     """Set myst-nb's cache folder, and the variable that tells kernels of the book's build."""
     os.environ["ATTN_LIB_BOOK"] = "1"
     root = Path(app.srcdir)
-    key = fingerprint(
-        (library_folder(root), root / "benchmarks" / "results"), installed_versions()
-    )
+    key = fingerprint((library_folder(root), root / "benchmarks" / "results"), installed_versions())
     caches = Path(app.outdir).parent / ".jupyter_cache"
     prune(caches, key)
     config["nb_execution_cache_path"] = str(caches / key)
@@ -90,7 +88,7 @@ def choose_cache(app: Sphinx, config: Config) -> None:
 
 def build_font_cache(app: Sphinx) -> None:
     """Import matplotlib's font list once, so that no cell reports on building it."""
-    import matplotlib.font_manager  # noqa: F401, PLC0415
+    import matplotlib.font_manager  # noqa: F401
 
 
 def forget_after_warnings(app: Sphinx, exception: Exception | None) -> None:

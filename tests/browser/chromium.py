@@ -1,4 +1,4 @@
-"""Find the Chromium that the browser tests use; run as a script, install one where none is found."""
+"""Find the Chromium of the browser tests; run as a script, install one where none is found."""
 
 from __future__ import annotations
 

@@ -1,0 +1,179 @@
+"""Every page of the built book, in a real browser with no network: it loads, fits and answers."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "_build" / "html"
+
+pytestmark = [pytest.mark.browser, pytest.mark.book]
+
+PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/*.html"))
+"""Collected from the built book; test_there_are_pages fails where there is none."""
+
+CHAPTERS = [page for page in PAGES if re.match(r"book/\d\d-", page)]
+
+MakePage = Callable[..., Page]
+
+
+def test_there_are_pages(book: Path) -> None:
+    """The parametrised tests below run on what the build left."""
+    built = sorted(path.relative_to(book).as_posix() for path in book.glob("book/*.html"))
+    assert built == PAGES
+    assert len(CHAPTERS) >= 2
+
+
+def look_at(page: Page, address: str) -> None:
+    """Open a page, scroll it through, and hold it to what every page owes."""
+    page.goto(address, wait_until="load")
+    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    page.evaluate("document.fonts.ready.then(() => null)")
+    assert page.locator("article h1").count() == 1
+    assert page.locator("article h1").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_from_a_folder(
+    offline_page: MakePage, book: Path, name: str, width: int, dark: bool
+) -> None:
+    page = offline_page(width=width, dark=dark)
+    look_at(page, (book / name).as_uri())
+    assert page.evaluate("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+
+
+@pytest.mark.parametrize("name", [*PAGES, "index.html", "search.html"])
+def test_page_from_a_server(offline_page: MakePage, book_address: str, name: str) -> None:
+    page = offline_page(allow=book_address)
+    page.goto(f"{book_address}/{name}", wait_until="load")
+    page.wait_for_selector("h1")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_mathematics_is_set(offline_page: MakePage, book: Path, name: str) -> None:
+    page = offline_page()
+    page.goto((book / name).as_uri())
+    page.evaluate("document.fonts.ready.then(() => null)")
+    formulas = page.locator("article .math")
+    assert formulas.count() > 0
+    assert page.locator("article .math mjx-container").count() == formulas.count()
+    assert page.locator("article .math math").count() == formulas.count()
+    assert page.locator(".math-error, mjx-merror").count() == 0
+    assert page.evaluate("document.fonts.check('16px MJXTEX-I')")
+    heights = formulas.evaluate_all(
+        "nodes => nodes.filter(node => !node.closest('details:not([open]), .onlyprint'))"
+        ".map(node => node.querySelector('mjx-math').getBoundingClientRect().height)"
+    )
+    assert min(heights) > 4
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_raw_syntax_is_left_on_the_page(offline_page: MakePage, book: Path, name: str) -> None:
+    page = offline_page()
+    page.goto((book / name).as_uri())
+    text = page.evaluate(
+        "() => { const copy = document.querySelector('article').cloneNode(true);"
+        " copy.querySelectorAll('pre, code, mjx-container').forEach(node => node.remove());"
+        " return copy.textContent; }"
+    )
+    found = re.findall(r"\$\$|:::|```|\{(?:cite|ref|eq|doc|term|numref)[:}]|\\begin\{", text)
+    assert found == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_theme_button_changes_the_theme(offline_page: MakePage, book: Path, width: int) -> None:
+    page = offline_page(width=width)
+    page.goto((book / "book" / "intro.html").as_uri())
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    seen = set()
+    for _ in range(3):
+        page.locator(".article-header-buttons .theme-switch-button").click()
+        seen.add(page.evaluate("document.documentElement.dataset.mode"))
+        if page.evaluate("document.documentElement.dataset.theme") == "dark":
+            assert page.evaluate(background) != before
+    assert seen == {"light", "dark", "auto"}
+
+
+def test_sidebar_opens_on_a_phone(offline_page: MakePage, book: Path) -> None:
+    page = offline_page(width=390)
+    page.goto((book / CHAPTERS[0]).as_uri())
+    sidebar = page.locator("#pst-primary-sidebar-modal .bd-links")
+    assert not sidebar.is_visible()
+    page.locator(".bd-header-article .primary-toggle").click()
+    sidebar.wait_for(state="visible")
+
+
+@pytest.mark.parametrize("source", ["folder", "server"])
+def test_search_finds_a_chapter(
+    offline_page: MakePage, book: Path, book_address: str, source: str
+) -> None:
+    start = book.as_uri() if source == "folder" else book_address
+    page = offline_page(allow=book_address)
+    page.goto(f"{start}/book/intro.html")
+    page.locator(".bd-sidebar-primary .search-button-field").click()
+    page.locator("#pst-search-dialog input").fill("softmax")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#search-results ul.search li a")
+    links = page.locator("#search-results ul.search li a").evaluate_all(
+        "links => links.map(link => link.getAttribute('href'))"
+    )
+    assert any("book/00-softmax-attention.html" in link for link in links)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_buttons_lead_to_the_chapters_notebook(
+    offline_page: MakePage, book: Path, name: str
+) -> None:
+    page = offline_page()
+    page.goto((book / name).as_uri())
+    notebook = Path(name).with_suffix(".ipynb").name
+    colab = page.locator(".book-button").nth(0).get_attribute("href")
+    assert re.fullmatch(
+        r"https://colab\.research\.google\.com/github/[\w.-]+/[\w.-]+/blob/[\w.-]+/notebooks/"
+        + re.escape(notebook),
+        colab,
+    )
+    download = page.locator(".book-button").nth(1).get_attribute("href")
+    shipped = (book / name).parent.joinpath(download).resolve()
+    assert shipped.read_bytes() == (ROOT / "notebooks" / notebook).read_bytes()
+    assert json.loads(shipped.read_text(encoding="utf-8"))["nbformat"] == 4
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if page not in CHAPTERS])
+def test_pages_without_code_have_no_notebook_button(
+    offline_page: MakePage, book: Path, name: str
+) -> None:
+    source = (ROOT / name).with_suffix(".md").read_text(encoding="utf-8")
+    page = offline_page()
+    page.goto((book / name).as_uri())
+    assert page.locator(".book-button").count() == (2 if "kernelspec" in source else 0)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_first_visit_weighs_at_most_500_kb(
+    offline_page: MakePage, book: Path, book_address: str, name: str, record_property: Callable
+) -> None:
+    """Everything that the browser asks for, compressed as a server would compress it."""
+    from test_book import compressed_size
+
+    asked: list[str] = []
+    page = offline_page(allow=book_address)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{book_address}/{name}", wait_until="networkidle")
+    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    page.wait_for_timeout(200)
+    files = {
+        url.removeprefix(book_address + "/").split("?")[0] for url in asked if "data:" not in url
+    }
+    sizes = {file: compressed_size(book / file) for file in files}
+    for file, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        record_property(file, size)
+    assert sum(sizes.values()) <= 500_000, sizes
