@@ -1,0 +1,139 @@
+"""Real attention on real text: who looks at whom, in the words and in the matrix.
+
+Queries and keys are those of a sentence encoder on *Alice's Adventures in Wonderland*
+(`attn_lib.data`); the weights are softmax attention (Vaswani et al. 2017, arXiv:1706.03762).
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range, Toggle
+from attn_lib.explorers._pack import Coding
+from attn_lib.mechanisms.softmax import softmax_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LENGTH", "AttentionOnText"]
+
+LENGTH = 64
+_LAYERS, _HEADS = 6, 12
+
+
+@functools.cache
+def _passage() -> Passage:
+    return load_passage(128)
+
+
+class AttentionOnText(Explorer):
+    """The attention weights of a trained encoder on the first 64 tokens of a passage.
+
+    Parameters
+    ----------
+    layer : int
+        From 0 to 5.
+    head : int
+        From 0 to 11. The book carries 12 of the 72 heads, the kernel all of them.
+    temperature : float
+        The scores are divided by it: from 0.1 (sharp) to 10 (flat); 1 is the model's own.
+    causal : bool
+        Whether a token sees only itself and those before it; the model was trained without.
+
+    Notes
+    -----
+    `compute` returns:
+
+    ``weights`` (64, 64) float32
+        A row a query; rows sum to 1.
+    ``effective`` (64,) float32
+        The exponential of a row's entropy: over how many keys its weight is spread.
+    """
+
+    layer = Choice(
+        0,
+        label="Layer",
+        options={layer: str(layer) for layer in range(_LAYERS)},
+        grid=(0, 1, 2, 5),
+    )
+    head = Choice(
+        2,
+        label="Head",
+        options={head: str(head) for head in range(_HEADS)},
+        grid=(2, 8, 9),
+    )
+    temperature = Range(
+        1.0,
+        label="Temperature",
+        grid=(0.5, 1.0, 2.0),
+        low=0.1,
+        high=10.0,
+        step=0.1,
+        help="the scores are divided by it before the softmax",
+    )
+    causal = Toggle(False, label="Causal", help="a token sees only itself and those before it")
+
+    codings: ClassVar[Mapping[str, Coding]] = {"weights": "sqrt8", "effective": "float16"}
+
+    words: ClassVar[Mapping[str, str]] = {
+        "text": "The passage; the marked token is the query",
+        "text_help": "Point at, tap, or move with the arrow keys to a token.",
+        "matrix": "Attention weights: query (row), key (column)",
+        "query": "query ↓",
+        "key": "key →",
+        "bars": "Where “{token}” looks",
+        "row": "“{token}” ({i}) looks at {top}; its weight is spread over {effective} tokens.",
+        "top": "“{token}” {weight}",
+        "cell": "“{token}” ({i}) gives “{key}” ({j}) {weight} of its weight, which is spread over"
+        " {effective} tokens.",
+        "ramp": "weight",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        return {
+            "tokens": [
+                [token.removeprefix("##"), token.startswith("##") and token != "##"]
+                for token in _passage().tokens[:LENGTH]
+            ],
+            "start": 4,
+        }
+
+    @classmethod
+    def _frame(
+        cls, layer: int, head: int, temperature: float, causal: bool
+    ) -> dict[str, NDArray[Any]]:
+        q, k, _ = _passage().head(layer, head)
+        weights = softmax_weights(
+            q[:, :, :LENGTH],
+            k[:, :, :LENGTH],
+            causal=causal,
+            scale=q.shape[-1] ** -0.5 / temperature,
+        )[0, 0].numpy()
+        safe = np.where(weights > 0, weights, 1)
+        return {
+            "weights": weights.clip(0, 1),
+            "effective": np.exp(-(weights * np.log(safe)).sum(-1)).astype(np.float32),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+        tokens = [token for token, _ in cls._facts()["tokens"]]
+        figures.matrix(frame["weights"], tokens=tokens, ax=figure.subplots())
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        return (
+            f"Attention weights of layer {controls['layer']}, head {controls['head']} on"
+            f" {LENGTH} tokens: {' '.join(token for token, _ in cls._facts()['tokens'])}"
+        )

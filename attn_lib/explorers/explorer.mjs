@@ -1,0 +1,1105 @@
+// The pixels of every explorer. Python computes; this module decodes, looks up and draws.
+//
+// The same text is anywidget's ES module, where a kernel answers, and, with its export replaced, the
+// classic script of the book's pages, where the frames of the whole grid lie in the page.
+// To add an explorer: write its Python file, and a function of the same name in VIEWS.
+
+const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+
+function node(tag, attributes = {}, ...children) {
+  const el = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false || value == null) continue;
+    if (name.startsWith("on")) el.addEventListener(name.slice(2), value);
+    else if (name === "class") el.className = value;
+    else el.setAttribute(name, value === true ? "" : value);
+  }
+  el.append(...children.filter((child) => child != null));
+  return el;
+}
+
+function svg(tag, attributes = {}) {
+  const el = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) el.setAttribute(name, value);
+  return el;
+}
+
+const setText = (el, text) => {
+  if (el.textContent !== text) el.textContent = text;
+};
+
+// Templates come from Python; what fills them is text and never markup.
+const fill = (template, values) =>
+  template.replace(/\{(\w+)\}/g, (hole, name) => (name in values ? String(values[name]) : hole));
+
+const whole = (x) => x.toLocaleString("en-US");
+const decimals = (x, digits) => x.toFixed(digits);
+
+// Arrays ----------------------------------------------------------------------------------------
+
+function halfToNumber(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+// `values` is what the coding stands for, cell by cell; sqrt8 keeps its codes (see `unroot`).
+function decode(coding, shape, bytes) {
+  const size = shape.reduce((product, length) => product * length, 1);
+  let values = bytes;
+  if (coding === "bits") {
+    values = new Uint8Array(size);
+    for (let k = 0; k < size; k++) values[k] = (bytes[k >> 3] >> (k & 7)) & 1;
+  } else if (coding === "int32" || coding === "float16") {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    values = coding === "int32" ? new Int32Array(size) : new Float32Array(size);
+    for (let k = 0; k < size; k++)
+      values[k] = coding === "int32" ? view.getInt32(4 * k, true) : halfToNumber(view.getUint16(2 * k, true));
+  }
+  return { coding, shape, bytes, values };
+}
+
+const unroot = (code) => (code / 255) ** 2;
+
+// FNV-1a, as in Python: a test compares what is drawn with what was computed.
+function digest(array) {
+  if (array.digest === undefined) {
+    let value = 0x811c9dc5;
+    for (const byte of array.bytes) value = Math.imul(value ^ byte, 0x01000193);
+    array.digest = (value >>> 0).toString(16).padStart(8, "0");
+  }
+  return array.digest;
+}
+
+// Where frames come from ------------------------------------------------------------------------
+
+// The value of a control that has no effect here counts as its default.
+function canonical(spec, state) {
+  return spec.controls.map((control) => (isActive(control, state) ? state[control.name] : control.default));
+}
+
+function isActive(control, state) {
+  return Object.entries(control.when ?? {}).every(([name, values]) => values.includes(state[name]));
+}
+
+class PageSource {
+  constructor(header, payload) {
+    this.spec = header.spec;
+    this.isLive = false;
+    this.arrays = header.arrays.map(([coding, shape, offset, length]) => {
+      const bytes = payload.subarray(offset, offset + length);
+      return { coding, shape, bytes };
+    });
+    this.names = header.names;
+    this.states = header.states;
+    this.frames = new Map(this.states.map(([values, places]) => [JSON.stringify(values), places]));
+  }
+
+  static async open(text) {
+    const packed = Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    const raw = await new Response(stream).arrayBuffer();
+    const length = new DataView(raw).getUint32(0, true);
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(raw, 4, length)));
+    return new PageSource(header, new Uint8Array(raw, 4 + length));
+  }
+
+  // The values that the page carries, given those of the controls before this one.
+  choices(control, state) {
+    const at = this.spec.controls.indexOf(control);
+    const active = canonical(this.spec, state);
+    const before = this.spec.controls.slice(0, at).map((other, k) => [k, active[k]]);
+    const found = new Set();
+    for (const [values] of this.states)
+      if (before.every(([k, value]) => values[k] === value)) found.add(values[at]);
+    return control.grid.filter((value) => found.has(value));
+  }
+
+  frame(state, use) {
+    const places = this.frames.get(JSON.stringify(canonical(this.spec, state)));
+    const frame = {};
+    this.names.forEach((name, k) => {
+      const array = this.arrays[places[k]];
+      if (!array.values) Object.assign(array, decode(array.coding, array.shape, array.bytes));
+      frame[name] = array;
+    });
+    use(frame, state);
+  }
+}
+
+const CACHE_SIZE = 512;
+const PATIENCE = 5000;
+
+class KernelSource {
+  constructor(model) {
+    this.model = model;
+    this.spec = model.get("_spec");
+    this.isLive = true;
+    this.cache = new Map();
+    this.prefix = Math.random().toString(36).slice(2);
+    this.count = 0;
+    this.asked = null;
+    this.wanted = null;
+    this.onMessage = (message, buffers) => this.receive(message, buffers);
+    model.on("msg:custom", this.onMessage);
+  }
+
+  close() {
+    this.model.off("msg:custom", this.onMessage);
+  }
+
+  choices(control) {
+    return control.kind === "choice" ? control.options.map(([value]) => value) : control.grid;
+  }
+
+  // One request at a time is under way; of those that come meanwhile the latest wins.
+  frame(state, use, fail) {
+    const key = JSON.stringify(canonical(this.spec, state));
+    this.wanted = { key, state: { ...state }, use, fail };
+    if (this.cache.has(key)) use(this.cache.get(key), state);
+    else if (!this.asked || performance.now() - this.asked.at > PATIENCE) this.ask();
+  }
+
+  ask() {
+    const { key, state } = this.wanted;
+    const id = `${this.prefix}:${this.count++}`;
+    this.asked = { id, key, at: performance.now() };
+    this.model.send({ type: "frame", id, controls: state });
+  }
+
+  receive(message, buffers) {
+    if (message.type !== "frame" || !this.asked || message.id !== this.asked.id) return;
+    const { key } = this.asked;
+    this.asked = null;
+    if (message.error !== undefined) {
+      if (key === this.wanted.key) {
+        this.wanted.fail(message.error);
+        return;
+      }
+    } else {
+      const frame = {};
+      message.arrays.forEach(([name, coding, shape], k) => {
+        const { buffer, byteOffset, byteLength } = buffers[k];
+        frame[name] = decode(coding, shape, new Uint8Array(buffer, byteOffset, byteLength).slice());
+      });
+      if (this.cache.size >= CACHE_SIZE) this.cache.delete(this.cache.keys().next().value);
+      this.cache.set(key, frame);
+    }
+    if (this.cache.has(this.wanted.key)) this.wanted.use(this.cache.get(this.wanted.key), this.wanted.state);
+    else this.ask();
+  }
+}
+
+// Colours ---------------------------------------------------------------------------------------
+
+function isDark() {
+  const html = document.documentElement;
+  if (html.dataset.theme === "dark" || html.dataset.theme === "light") return html.dataset.theme === "dark";
+  if (html.getAttribute("theme") === "dark") return true;
+  const jupyter = document.body.dataset.jpThemeLight;
+  if (jupyter !== undefined) return jupyter === "false";
+  const code = document.body.dataset.vscodeThemeKind;
+  if (code !== undefined) return code.includes("dark");
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function rgb(hex) {
+  const value = parseInt(hex.trim().slice(1), 16);
+  return [value >> 16, (value >> 8) & 255, value & 255];
+}
+
+const pack32 = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+
+class Theme {
+  constructor(root) {
+    const styles = getComputedStyle(root);
+    this.hex = (name) => styles.getPropertyValue(`--ax-${name}`).trim();
+    const stops = [0, 1, 2, 3].map((k) => rgb(this.hex(`ramp-${k}`)));
+    this.ramp = new Uint32Array(256);
+    this.rampStyle = [];
+    this.rampInk = [];
+    for (let code = 0; code < 256; code++) {
+      const place = (code / 255) * (stops.length - 1);
+      const k = Math.min(Math.floor(place), stops.length - 2);
+      const colour = stops[k].map((low, c) => Math.round(low + (place - k) * (stops[k + 1][c] - low)));
+      this.ramp[code] = pack32(colour);
+      this.rampStyle.push(`rgb(${colour.join(",")})`);
+      const [r, g, b] = colour.map((c) => (c / 255) ** 2.2);
+      this.rampInk.push(0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#101418" : "#ffffff");
+    }
+  }
+
+  table(names) {
+    return Uint32Array.from(names, (name) => pack32(rgb(this.hex(name))));
+  }
+}
+
+// Primitives: matrix, tokens, bars, chart, legend, readouts ---------------------------------------
+
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+// A canvas of cells, drawn at whole device pixels, under a canvas of marks that takes the pointer.
+class Matrix {
+  constructor({ rows, cols, label, help, rowLabel, colLabel, width, onPick }) {
+    Object.assign(this, { rows, cols, width, onPick });
+    this.pick = [0, 0];
+    this.cells = null;
+    this.small = node("canvas", { width: cols, height: rows });
+    this.pixels = this.small.getContext("2d").createImageData(cols, rows);
+    this.words = new Uint32Array(this.pixels.data.buffer);
+    this.picture = node("canvas", { class: "ax-cells" });
+    this.marks = node("canvas", {
+      class: "ax-marks",
+      role: "img",
+      tabindex: "0",
+      title: help,
+      "aria-label": `${label}. ${help}`,
+      "data-lm-suppress-shortcuts": "true",
+    });
+    this.frame = node("div", { class: "ax-canvases" }, this.picture, this.marks);
+    this.el = node(
+      "div",
+      { class: "ax-matrix" },
+      node("div", { class: "ax-axis ax-axis-x" }, colLabel),
+      node("div", { class: "ax-axis ax-axis-y" }, rowLabel),
+      this.frame,
+    );
+    const at = (event) => {
+      const box = this.marks.getBoundingClientRect();
+      const i = Math.floor(((event.clientY - box.top) / box.height) * rows);
+      const j = Math.floor(((event.clientX - box.left) / box.width) * cols);
+      return [clamp(i, 0, rows - 1), clamp(j, 0, cols - 1)];
+    };
+    this.marks.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "mouse" || event.buttons) this.choose(at(event), false);
+    });
+    this.marks.addEventListener("pointerdown", (event) => this.choose(at(event), true));
+    this.marks.addEventListener("keydown", (event) => {
+      const step = ARROWS[event.key];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      const far = event.shiftKey ? 8 : 1;
+      const [i, j] = this.pick;
+      this.choose([clamp(i + far * step[0], 0, rows - 1), clamp(j + far * step[1], 0, cols - 1)], true);
+    });
+  }
+
+  choose(pick, isFirm) {
+    if (pick[0] === this.pick[0] && pick[1] === this.pick[1] && !isFirm) return;
+    this.pick = pick;
+    this.onPick(pick, isFirm);
+  }
+
+  layout(available) {
+    const ratio = window.devicePixelRatio || 1;
+    const cell = Math.max(1, Math.floor((Math.min(available, this.width) * ratio) / this.cols));
+    if (cell === this.cell && ratio === this.ratio) return;
+    this.cell = cell;
+    this.ratio = ratio;
+    for (const canvas of [this.picture, this.marks]) {
+      canvas.width = cell * this.cols;
+      canvas.height = cell * this.rows;
+    }
+    this.frame.style.width = `${(cell * this.cols) / ratio}px`;
+    this.frame.style.height = `${(cell * this.rows) / ratio}px`;
+    this.el.style.setProperty("--ax-matrix-width", this.frame.style.width);
+    if (this.cells) this.paint(this.cells, this.table);
+  }
+
+  paint(cells, table) {
+    this.cells = cells;
+    this.table = table;
+    if (!this.cell) return;
+    const { words } = this;
+    for (let k = 0; k < words.length; k++) words[k] = table[cells[k]];
+    this.small.getContext("2d").putImageData(this.pixels, 0, 0);
+    const context = this.picture.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.small, 0, 0, this.picture.width, this.picture.height);
+  }
+
+  // `draw(pen)` with a pen that counts in cells.
+  mark(draw) {
+    if (!this.cell) return;
+    const context = this.marks.getContext("2d");
+    context.clearRect(0, 0, this.marks.width, this.marks.height);
+    const { cell, ratio } = this;
+    draw({
+      row: (i, colour) => {
+        context.strokeStyle = colour;
+        context.lineWidth = ratio;
+        context.strokeRect(ratio / 2, i * cell - ratio / 2, this.marks.width - ratio, cell + ratio);
+      },
+      shade: (i, j, height, width, colour) => {
+        context.fillStyle = colour;
+        context.fillRect(j * cell, i * cell, width * cell, height * cell);
+      },
+      box: (i, j, colour, thick = 2) => {
+        const w = thick * ratio;
+        context.strokeStyle = colour;
+        context.lineWidth = w;
+        context.strokeRect(j * cell - w / 2, i * cell - w / 2, cell + w, cell + w);
+      },
+      path: (points, colour, thick = 2) => {
+        context.strokeStyle = colour;
+        context.lineWidth = thick * ratio;
+        context.lineJoin = "round";
+        context.beginPath();
+        points.forEach(([i, j], k) => context[k ? "lineTo" : "moveTo"]((j + 0.5) * cell, (i + 0.5) * cell));
+        context.stroke();
+      },
+      dot: (i, j, colour, radius = 3) => {
+        context.fillStyle = colour;
+        context.beginPath();
+        context.arc((j + 0.5) * cell, (i + 0.5) * cell, radius * ratio, 0, 7);
+        context.fill();
+      },
+    });
+  }
+}
+
+// A passage whose tokens can be pointed at and shaded.
+class TokenStrip {
+  constructor({ tokens, label, help, onPick }) {
+    this.onPick = onPick;
+    this.pick = 0;
+    const prefix = `ax-${Math.random().toString(36).slice(2)}`;
+    this.items = tokens.map(([text, joins], k) => {
+      const item = node("span", { class: joins ? "ax-token ax-joins" : "ax-token", role: "option", id: `${prefix}-${k}` });
+      item.textContent = text;
+      item.addEventListener("pointerenter", (event) => {
+        if (event.pointerType === "mouse") this.choose(k, false);
+      });
+      item.addEventListener("click", () => this.choose(k, true));
+      return item;
+    });
+    this.el = node("div", {
+      class: "ax-tokens",
+      role: "listbox",
+      tabindex: "0",
+      title: help,
+      "aria-label": `${label}. ${help}`,
+      "data-lm-suppress-shortcuts": "true",
+    });
+    this.items.forEach((item, k) => this.el.append(...(tokens[k][1] || k === 0 ? [item] : [" ", item])));
+    this.el.addEventListener("keydown", (event) => {
+      const last = this.items.length - 1;
+      const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, Home: -last, End: last }[event.key];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      this.choose(clamp(this.pick + step, 0, last), true);
+    });
+  }
+
+  choose(k, isFirm) {
+    if (k === this.pick && !isFirm) return;
+    this.onPick(k, isFirm);
+  }
+
+  // `codes` holds a byte a token from `start` on: its place on the theme's ramp.
+  shade(codes, start, theme, pick, other) {
+    this.items[this.pick].setAttribute("aria-selected", "false");
+    this.pick = pick;
+    this.items.forEach((item, k) => {
+      const code = codes[start + k];
+      item.style.backgroundColor = theme.rampStyle[code];
+      item.style.color = theme.rampInk[code];
+      item.classList.toggle("ax-query", k === pick);
+      item.classList.toggle("ax-key", k === other);
+    });
+    this.items[pick].setAttribute("aria-selected", "true");
+    this.el.setAttribute("aria-activedescendant", this.items[pick].id);
+  }
+}
+
+// A few labelled bars; the rows are made once.
+class Bars {
+  constructor({ count, label = "" }) {
+    this.title = node("div", { class: "ax-small-title" }, label);
+    this.rows = Array.from({ length: count }, () => {
+      const parts = ["ax-bar-label", "ax-bar-fill", "ax-bar-value"].map((name) => node("span", { class: name }));
+      const track = node("span", { class: "ax-bar-track" }, parts[1]);
+      return { parts, el: node("div", { class: "ax-bar" }, parts[0], track, parts[2]) };
+    });
+    this.el = node("div", { class: "ax-bars" }, this.title, ...this.rows.map((row) => row.el));
+  }
+
+  // `items` are [label, value from 0 to 1].
+  show(title, items) {
+    setText(this.title, title);
+    this.rows.forEach(({ parts: [label, bar, value], el }, k) => {
+      el.style.visibility = k < items.length ? "" : "hidden";
+      if (k >= items.length) return;
+      setText(label, items[k][0]);
+      bar.style.transform = `scaleX(${items[k][1]})`;
+      setText(value, decimals(items[k][1], 2));
+    });
+  }
+}
+
+// Lines over a logarithmic x axis, with a marker at the current x.
+class LineChart {
+  constructor({ title, xLabel, ticks, colours }) {
+    this.colours = colours;
+    this.size = { width: 240, height: 150, left: 46, right: 8, top: 10, bottom: 32 };
+    const { width, height } = this.size;
+    this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "ax-chart", role: "img", "aria-label": title });
+    this.axes = svg("g", { class: "ax-chart-axes" });
+    this.lines = svg("g", { class: "ax-chart-lines" });
+    this.marker = svg("line", { class: "ax-chart-marker" });
+    this.dots = svg("g");
+    this.svg.append(this.axes, this.marker, this.lines, this.dots);
+    this.note = node("div", { class: "ax-chart-note" });
+    this.el = node("div", { class: "ax-chart-box" }, node("div", { class: "ax-small-title" }, title), this.svg, this.note);
+    Object.assign(this, { xLabel, ticks });
+  }
+
+  // `values` holds `count` rows of equal length, at x = 1, 2, 3 …
+  show(array, colours, x, note) {
+    const [count, length] = array.shape;
+    const { width, height, left, right, top, bottom } = this.size;
+    if (array !== this.array) {
+      this.array = array;
+      const high = array.values.reduce((a, b) => Math.max(a, b), 1);
+      this.x = (value) => left + (Math.log(value) / Math.log(length)) * (width - left - right);
+      this.y = (value) => height - bottom - (value / high) * (height - top - bottom);
+      this.axes.replaceChildren();
+      const text = (content, place) => {
+        const el = svg("text", place);
+        el.textContent = content;
+        this.axes.append(el);
+      };
+      for (const value of [0, high / 2, high]) {
+        const y = this.y(value);
+        this.axes.append(svg("line", { x1: left, x2: width - right, y1: y, y2: y }));
+        text(whole(Math.round(value)), { x: left - 5, y: y + 3.5, "text-anchor": "end" });
+      }
+      for (const value of this.ticks) text(whole(value), { x: this.x(value), y: height - bottom + 13, "text-anchor": "middle" });
+      text(this.xLabel, { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" });
+      this.marker.setAttribute("y1", top);
+      this.marker.setAttribute("y2", height - bottom);
+      this.lines.replaceChildren();
+      this.dots.replaceChildren();
+      for (let r = 0; r < count; r++) {
+        let d = "";
+        for (let k = 0; k < length; k++)
+          d += `${k ? "L" : "M"}${this.x(k + 1).toFixed(1)},${this.y(array.values[r * length + k]).toFixed(1)}`;
+        this.lines.append(svg("path", { d, style: `stroke: var(--ax-${colours[r]})` }));
+        this.dots.append(svg("circle", { r: 3.5, style: `fill: var(--ax-${colours[r]})` }));
+      }
+    }
+    this.marker.setAttribute("x1", this.x(x));
+    this.marker.setAttribute("x2", this.x(x));
+    [...this.dots.children].forEach((dot, r) => {
+      dot.setAttribute("cx", this.x(x));
+      dot.setAttribute("cy", this.y(array.values[r * length + x - 1]));
+    });
+    setText(this.note, note);
+  }
+}
+
+class Legend {
+  constructor() {
+    this.el = node("div", { class: "ax-legend" });
+  }
+
+  // `items` are [colour, words]; rebuilt only when they change.
+  show(items) {
+    const key = JSON.stringify(items);
+    if (key === this.key) return;
+    this.key = key;
+    this.el.replaceChildren(
+      ...items.map(([colour, words]) =>
+        node("span", {}, node("i", { style: `background: var(--ax-${colour})` }), words),
+      ),
+    );
+  }
+}
+
+class Readouts {
+  constructor(labels) {
+    this.values = labels.map(() => node("dd"));
+    this.el = node("dl", { class: "ax-readouts" });
+    labels.forEach((label, k) => this.el.append(node("div", {}, node("dt", {}, label), this.values[k])));
+  }
+
+  show(texts) {
+    texts.forEach((text, k) => setText(this.values[k], text));
+  }
+}
+
+function rampLegend(words) {
+  const ticks = [0, 0.01, 0.1, 0.25, 0.5, 1].map((weight) =>
+    node("span", { style: `left: ${100 * Math.sqrt(weight)}%` }, String(weight)),
+  );
+  return node(
+    "div",
+    { class: "ax-ramp" },
+    node("span", { class: "ax-ramp-label" }, words.ramp),
+    node("div", { class: "ax-ramp-scale" }, node("div", { class: "ax-ramp-bar" }), ...ticks),
+  );
+}
+
+// Controls --------------------------------------------------------------------------------------
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+const show = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(+value.toFixed(4)) : String(value));
+
+class ControlKit {
+  constructor({ source, state, onChange, onReset }) {
+    this.source = source;
+    this.state = state;
+    this.onChange = onChange;
+    const { controls, words } = source.spec;
+    this.words = words;
+    this.parts = controls.map((control) => this.build(control));
+    this.reset = node("button", { type: "button", class: "ax-button ax-reset", onclick: onReset }, words.reset);
+    this.el = node(
+      "div",
+      { class: "ax-controls", role: "group", "aria-label": words.controls },
+      ...this.parts.map((part) => part.el),
+      this.reset,
+    );
+    this.timer = null;
+  }
+
+  build(control) {
+    const id = `ax-${control.name}-${Math.random().toString(36).slice(2)}`;
+    const common = { id, "data-control": control.name, "data-lm-suppress-shortcuts": "true", title: control.help };
+    const label = node("label", { for: id }, control.label);
+    const part = { control };
+    if (control.kind === "choice") {
+      part.input = node("select", common);
+      part.input.addEventListener("change", () => this.put(part, part.values[part.input.selectedIndex]));
+      part.el = node("div", { class: "ax-control" }, label, part.input);
+    } else if (control.kind === "toggle") {
+      part.input = node("input", { type: "checkbox", ...common });
+      part.input.addEventListener("change", () => this.put(part, part.input.checked));
+      part.el = node("div", { class: "ax-control ax-toggle" }, part.input, label);
+    } else {
+      part.input = node("input", { type: "range", ...common });
+      part.output = node("output", { for: id });
+      part.input.addEventListener("input", () => {
+        this.stop();
+        this.put(part, this.read(part));
+      });
+      label.append(" ", part.output);
+      const row = node("div", { class: "ax-row" }, part.input);
+      if (control.play) {
+        part.play = node("button", { type: "button", class: "ax-button ax-play", onclick: () => this.toggle(part) });
+        row.prepend(part.play);
+      }
+      part.el = node("div", { class: "ax-control ax-range" }, label, row);
+    }
+    return part;
+  }
+
+  read(part) {
+    const number = Number(part.input.value);
+    return this.source.isLive ? number : part.values[number];
+  }
+
+  put(part, value) {
+    if (same(this.state[part.control.name], value)) return;
+    this.state[part.control.name] = value;
+    this.onChange(part.control.name);
+  }
+
+  // The nearest value that the source has.
+  snap(control, value) {
+    const values = this.source.choices(control, this.state);
+    if (this.source.isLive && control.kind !== "choice") return value;
+    if (values.includes(value)) return value;
+    if (typeof value !== "number" || control.kind !== "range") return values.includes(control.default) ? control.default : values[0];
+    return values.reduce((best, next) => (Math.abs(next - value) < Math.abs(best - value) ? next : best));
+  }
+
+  // Brings every control in line with the state, and the state with what there is.
+  sync() {
+    for (const part of this.parts) {
+      const { control, input } = part;
+      const active = isActive(control, this.state);
+      if (input.disabled === active) {
+        input.disabled = !active;
+        part.el.classList.toggle("ax-off", !active);
+        if (part.play) part.play.disabled = !active;
+      }
+      if (!active) {
+        if (!part.values) this.offer(part, control.grid);
+      } else {
+        this.state[control.name] = this.snap(control, this.state[control.name]);
+        const values = this.source.choices(control, this.state);
+        if (!part.values || !same(values, part.values)) this.offer(part, values);
+      }
+      const value = this.state[control.name];
+      if (control.kind === "toggle") input.checked = value;
+      else if (control.kind === "choice") input.selectedIndex = part.values.indexOf(value);
+      else {
+        const place = String(this.source.isLive ? value : part.values.indexOf(value));
+        if (input.value !== place) input.value = place;
+        setText(part.output, show(value));
+        input.setAttribute("aria-valuetext", show(value));
+        this.dress(part);
+      }
+    }
+  }
+
+  offer(part, values) {
+    const { control, input } = part;
+    part.values = values;
+    if (control.kind === "choice") {
+      const labels = new Map(control.options);
+      input.replaceChildren(
+        ...values.map((value) => {
+          const option = node("option", { value: String(value) });
+          option.textContent = labels.get(value);
+          return option;
+        }),
+      );
+    } else if (control.kind === "range") {
+      input.min = this.source.isLive ? control.low : 0;
+      input.max = this.source.isLive ? control.high : values.length - 1;
+      input.step = this.source.isLive ? control.step : 1;
+    }
+  }
+
+  dress(part) {
+    if (!part.play) return;
+    const isPlaying = this.playing === part;
+    setText(part.play, isPlaying ? "❚❚" : "▶");
+    const words = isPlaying ? this.words.pause_label : this.words.play_label;
+    part.play.setAttribute("aria-label", fill(words, { label: part.control.label }));
+    part.play.setAttribute("aria-pressed", String(isPlaying));
+  }
+
+  toggle(part) {
+    if (this.playing === part) {
+      this.stop();
+      return;
+    }
+    this.stop();
+    this.playing = part;
+    this.dress(part);
+    const values = part.values;
+    this.timer = setInterval(() => {
+      const now = this.state[part.control.name];
+      const next = values.find((value) => value > now) ?? values[0];
+      this.put(part, next);
+    }, 500);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    const part = this.playing;
+    this.playing = null;
+    if (part) this.dress(part);
+  }
+}
+
+// The state in the address: #key.name=value&…, beside those of other explorers -------------------
+
+const HASH_DELAY = 250;
+
+class Address {
+  constructor(key) {
+    this.key = key;
+    this.timer = null;
+  }
+
+  static entries() {
+    return location.hash.slice(1).split("&").filter((entry) => entry.includes("="));
+  }
+
+  read() {
+    const found = {};
+    for (const entry of Address.entries()) {
+      const cut = entry.indexOf("=");
+      const name = entry.slice(0, cut);
+      if (!name.startsWith(`${this.key}.`)) continue;
+      try {
+        found[name.slice(this.key.length + 1)] = decodeURIComponent(entry.slice(cut + 1));
+      } catch {
+        // A mangled address is as good as none.
+      }
+    }
+    return found;
+  }
+
+  // Browsers limit how often a page may do this, so a drag writes once, at its end.
+  write(values) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      const others = Address.entries().filter((entry) => !entry.startsWith(`${this.key}.`));
+      const mine = Object.entries(values).map(([name, value]) => `${this.key}.${name}=${encodeURIComponent(value)}`);
+      const hash = [...others, ...mine].join("&");
+      if (!hash && !location.hash.includes("=")) return;
+      history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
+    }, HASH_DELAY);
+  }
+}
+
+function parse(control, text) {
+  if (control.kind === "toggle") return text === "true";
+  const value = typeof control.default === "number" ? Number(text) : text;
+  return Number.isNaN(value) ? control.default : value;
+}
+
+// The views: (kit) -> { el, picks, draw(frame, state), point(pick), layout(width) } ----------------
+
+const VIEWS = {
+  AttentionOnText({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { tokens } = facts;
+    const n = tokens.length;
+    const label = (k) => tokens[k][0];
+    const strip = new TokenStrip({ tokens, label: words.text, help: words.text_help, onPick: (i, firm) => choose([i, null], firm) });
+    const matrix = new Matrix({
+      rows: n, cols: n, width: 448, label: words.matrix, help: words.text_help, rowLabel: words.query, colLabel: words.key,
+      onPick: ([i, j], firm) => choose([i, j], firm),
+    });
+    const bars = new Bars({ count: 6 });
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      strip.el,
+      node("div", { class: "ax-main" }, matrix.el, rampLegend(words)),
+      node("div", { class: "ax-side" }, bars.el),
+    );
+    const order = Array.from({ length: n }, (_, k) => k);
+
+    return {
+      el,
+      start: [facts.start, null],
+      limits: [n, n],
+      layout: (width) => matrix.layout(width),
+      draw: ({ weights }, state, theme) => matrix.paint(weights.values, theme.ramp),
+      point([i, j], { weights, effective }, state, theme) {
+        matrix.pick = [i, j ?? i];
+        const row = weights.values.subarray(i * n, (i + 1) * n);
+        strip.shade(weights.values, i * n, theme, i, j);
+        matrix.mark((pen) => {
+          pen.row(i, theme.hex("second"));
+          if (j !== null) pen.box(i, j, theme.hex("second"));
+        });
+        const top = order.slice().sort((a, b) => row[b] - row[a] || a - b);
+        const seen = top.slice(0, 6).filter((k) => row[k] > 0);
+        bars.show(fill(words.bars, { token: label(i) }), seen.map((k) => [label(k), unroot(row[k])]));
+        const weight = (k) => decimals(unroot(row[k]), 2);
+        const spread = decimals(effective.values[i], 1);
+        if (j === null) {
+          const best = seen.slice(0, 3).map((k) => fill(words.top, { token: label(k), weight: weight(k) }));
+          say(fill(words.row, { token: label(i), i, top: best.join(", "), effective: spread }));
+        } else say(fill(words.cell, { token: label(i), i, key: label(j), j, weight: weight(j), effective: spread }));
+      },
+    };
+  },
+
+  SparsePatterns({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { n } = facts;
+    const matrix = new Matrix({
+      rows: n, cols: n, width: 512, label: words.matrix, help: words.matrix_help, rowLabel: words.query, colLabel: words.key,
+      onPick: choose,
+    });
+    const legend = new Legend();
+    const readouts = new Readouts([words.edges, words.share, words.row, words.missed]);
+    const chart = new LineChart({ title: words.chart, xLabel: words.chart_x, ticks: [1, 2, 4, 8, 16, 32, 64, 128] });
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      node("div", { class: "ax-main" }, matrix.el, legend.el),
+      node("div", { class: "ax-side" }, readouts.el, chart.el),
+    );
+    // A cell's class is its set, plus 4 where two hops reach it, 8 where they don't.
+    const cells = new Uint8Array(n * n);
+    const REACHED = 4;
+    const LOST = 8;
+    const apart = (frame) => frame.edges.values.length > 1;
+    const share = (edges) => decimals((100 * edges) / facts.pairs, 1);
+    const setName = (frame, i, j) => {
+      const set = frame.local.values[i * n + j] + 2 * frame.summary.values[i * n + j];
+      return words[["set_stay", "set_local", "set_summary", "set_both"][set]];
+    };
+
+    return {
+      el,
+      start: facts.start,
+      limits: [n, n],
+      layout: (width) => matrix.layout(width),
+      draw(frame, state, theme) {
+        const local = frame.local.values;
+        const summary = frame.summary.values;
+        const via = frame.via.values;
+        for (let i = 0, k = 0; i < n; i++)
+          for (let j = 0; j < n; j++, k++)
+            cells[k] = j > i ? 0 : (local[k] | (summary[k] << 1)) + (via[k] === facts.lost ? LOST : REACHED);
+        const sets = apart(frame) ? ["local", "summary", "both"] : ["merged", "merged", "merged"];
+        matrix.paint(
+          cells,
+          theme.table(["future", "future", "future", "future", "reached", ...sets, "lost", "lost-edge", "lost-edge", "lost-edge"]),
+        );
+        const shades = apart(frame)
+          ? [["local", words.local], ["summary", words.summary], ["both", words.both]]
+          : [["merged", words.merged]];
+        legend.show([...shades, ["reached", words.reached], ["lost", words.lost]]);
+
+        const edges = [...frame.edges.values];
+        const rows = [...frame.largest_row.values];
+        const missed = fill(words.missed_value, { missed: whole(frame.unreachable.values[0]), pairs: whole(facts.pairs) });
+        const cellsText = whole(facts.cells);
+        if (apart(frame))
+          readouts.show([
+            fill(words.edges_apart, { local: whole(edges[0]), summary: whole(edges[1]), cells: cellsText }),
+            fill(words.share_apart, { local: share(edges[0]), summary: share(edges[1]) }),
+            fill(words.row_apart, { local: rows[0], summary: rows[1], n }),
+            missed,
+          ]);
+        else
+          readouts.show([
+            fill(words.edges_value, { edges: whole(edges[0]), cells: cellsText }),
+            fill(words.share_value, { share: share(edges[0]) }),
+            fill(words.row_value, { row: rows[0], n }),
+            missed,
+          ]);
+        chart.show(
+          frame.edges_by_stride,
+          apart(frame) ? ["local", "summary"] : ["merged"],
+          state.stride,
+          fill(words.chart_now, { stride: state.stride, edges: edges.map(whole).join(" + ") }),
+        );
+      },
+      point([i, j], frame, state, theme) {
+        matrix.pick = [i, j];
+        const at = i * n + j;
+        const m = frame.via.values[at];
+        const ink = theme.hex("path");
+        const isEdge = frame.local.values[at] + frame.summary.values[at] > 0;
+        matrix.mark((pen) => {
+          pen.shade(i, 0, 1, n, theme.hex("beam"));
+          pen.shade(0, j, n, 1, theme.hex("beam"));
+          if (m < facts.direct) {
+            pen.path([[j, j], [m, j], [m, m], [i, m], [i, i]], ink);
+            for (const k of [j, m, i]) pen.dot(k, k, ink);
+            pen.box(m, j, ink);
+            pen.box(i, m, ink);
+          } else if (m === facts.direct && i !== j) {
+            pen.path([[j, j], [i, j], [i, i]], ink);
+            for (const k of [j, i]) pen.dot(k, k, ink);
+          }
+          pen.box(i, j, ink);
+        });
+        const set = setName(frame, i, j);
+        if (j > i) say(fill(words.future, { i, j }));
+        else if (m === facts.lost) say(fill(isEdge ? words.unreached_edge : words.unreached, { i, j, set }));
+        else if (m === facts.direct && i === j) say(fill(isEdge ? words.own : words.kept, { i, set }));
+        else if (m === facts.direct) say(fill(words.direct, { i, j, set }));
+        else say(fill(words.hops, { i, m, j, first: setName(frame, m, j), second: setName(frame, i, m) }));
+      },
+    };
+  },
+};
+
+// Putting one on the page -------------------------------------------------------------------------
+
+function mount(root, source, { start, address, onUser }) {
+  const { spec } = source;
+  const initial = { ...start };
+  const state = { ...start };
+  let theme;
+  let frame = null;
+  let drawn = null;
+  let pick;
+  let firm = null;
+
+  const status = node("p", { class: "ax-status", role: "status", "aria-live": "polite" });
+  const say = (text) => setText(status, text);
+  const publish = () => {
+    root.dataset.state = JSON.stringify(drawn);
+    root.dataset.pick = JSON.stringify(pick);
+    root.dataset.digest = Object.entries(frame).map(([name, array]) => `${name}:${digest(array)}`).join(",");
+  };
+  const point = () => {
+    view.point(pick, frame, drawn, theme);
+    root.dataset.pick = JSON.stringify(pick);
+  };
+  const choose = (next, isFirm) => {
+    pick = next;
+    if (isFirm) firm = next;
+    if (frame) point();
+    if (isFirm) remember();
+  };
+  const view = VIEWS[spec.name]({ spec, say, choose });
+  pick = view.start;
+
+  const remember = () => {
+    if (!address) return;
+    const values = {};
+    for (const control of spec.controls)
+      if (!same(state[control.name], initial[control.name])) values[control.name] = state[control.name];
+    if (firm) values.at = firm.filter((k) => k !== null).join(",");
+    address.write(values);
+  };
+  let waiting = null;
+  const draw = () => {
+    waiting ??= setTimeout(() => say(spec.words.waiting), 400);
+    source.frame(
+      state,
+      (next, shown) => {
+        clearTimeout(waiting);
+        waiting = null;
+        frame = next;
+        drawn = { ...shown };
+        view.draw(frame, drawn, theme);
+        point();
+        publish();
+      },
+      (error) => {
+        clearTimeout(waiting);
+        waiting = null;
+        say(error);
+      },
+    );
+  };
+  const changed = (name) => {
+    kit.sync();
+    draw();
+    remember();
+    onUser?.(name, state);
+  };
+  const kit = new ControlKit({
+    source,
+    state,
+    onChange: changed,
+    onReset: () => {
+      kit.stop();
+      Object.assign(state, initial);
+      pick = view.start;
+      firm = null;
+      changed(null);
+    },
+  });
+
+  const fallback = [...root.children];
+  root.replaceChildren(kit.el, view.el, status, ...fallback.filter((el) => el.tagName === "SCRIPT"));
+  root.classList.add("ax-live");
+
+  const retheme = () => {
+    const name = isDark() ? "dark" : "light";
+    if (theme && root.dataset.theme === name) return;
+    root.dataset.theme = name;
+    theme = new Theme(root);
+    if (frame) {
+      view.draw(frame, drawn, theme);
+      point();
+    }
+  };
+  const load = () => {
+    if (!address) return;
+    const found = address.read();
+    Object.assign(state, initial);
+    for (const control of spec.controls) if (control.name in found) state[control.name] = parse(control, found[control.name]);
+    const at = (found.at ?? "").split(",").filter(Boolean).map(Number);
+    if (at.length && at.every((k, d) => Number.isInteger(k) && k >= 0 && k < view.limits[d])) {
+      pick = view.start.map((_, d) => at[d] ?? null);
+      firm = pick;
+      if (view.start[1] !== null && pick[1] === null) pick = view.start;
+    }
+  };
+
+  const layout = () => {
+    const width = root.clientWidth - 2 * parseFloat(getComputedStyle(root).paddingLeft) - 22;
+    if (width <= 0) return;
+    view.layout(width);
+    if (frame) point();
+  };
+  retheme();
+  load();
+  kit.sync();
+  layout();
+  draw();
+
+  const stop = new AbortController();
+  const media = matchMedia("(prefers-color-scheme: dark)");
+  media.addEventListener("change", retheme, { signal: stop.signal });
+  const themes = new MutationObserver(retheme);
+  themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme", "theme", "class"] });
+  themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind", "class"] });
+  const sizes = new ResizeObserver(layout);
+  sizes.observe(root);
+  window.addEventListener("resize", layout, { signal: stop.signal });
+  if (address)
+    window.addEventListener(
+      "hashchange",
+      () => {
+        if (!Address.entries().length) return;
+        load();
+        kit.sync();
+        draw();
+      },
+      { signal: stop.signal },
+    );
+
+  return {
+    root,
+    set(name, value) {
+      if (same(state[name], value)) return;
+      state[name] = value;
+      kit.sync();
+      draw();
+    },
+    close() {
+      kit.stop();
+      clearTimeout(waiting);
+      stop.abort();
+      themes.disconnect();
+      sizes.disconnect();
+    },
+  };
+}
+
+// In the book: every block of data on the page becomes an explorer.
+function hydrate(page) {
+  const seen = {};
+  const roots = [...page.querySelectorAll(".attn-explorer[data-explorer]")];
+  for (const root of roots) {
+    const name = root.dataset.explorer;
+    seen[name] = (seen[name] ?? 0) + 1;
+    const slug = name.replace(/(?<=[a-z])(?=[A-Z])/g, "-").toLowerCase();
+    const address = new Address(seen[name] > 1 ? `${slug}-${seen[name]}` : slug);
+    PageSource.open(root.querySelector("script[type='application/octet-stream']").textContent).then((source) => {
+      if (!Object.hasOwn(VIEWS, name)) return;
+      mount(root, source, { start: JSON.parse(root.dataset.start), address });
+      if (Object.keys(address.read()).length) root.scrollIntoView({ block: "nearest" });
+    });
+  }
+}
+
+// With a kernel: controls are the model's traits, frames are asked for.
+function render({ model, el }) {
+  const source = new KernelSource(model);
+  const names = source.spec.controls.map((control) => control.name);
+  const start = Object.fromEntries(names.map((name) => [name, model.get(name)]));
+  const root = node("div", { class: "attn-explorer" });
+  el.append(root);
+  const explorer = mount(root, source, {
+    start,
+    onUser(changed, state) {
+      for (const name of names) model.set(name, state[name]);
+      model.save_changes();
+    },
+  });
+  const listeners = names.map((name) => {
+    const listen = () => explorer.set(name, model.get(name));
+    model.on(`change:${name}`, listen);
+    return [`change:${name}`, listen];
+  });
+  return () => {
+    for (const [event, listen] of listeners) model.off(event, listen);
+    source.close();
+    explorer.close();
+  };
+}
+
+export default { render };

@@ -1,0 +1,274 @@
+"""Who sees whom in a Sparse Transformer, what it costs, and what two layers can carry.
+
+Rewon Child, Scott Gray, Alec Radford, Ilya Sutskever. *Generating Long Sequences with Sparse
+Transformers.* 2019, arXiv:1904.10509, sections 4.2 and 4.3.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_lib import masks
+from attn_lib.explorers._base import Choice, Explorer, Range, Toggle
+from attn_lib.explorers._pack import Coding
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["DIRECT", "LENGTH", "LOST", "SparsePatterns", "two_hops"]
+
+LENGTH = 128
+DIRECT = 254
+LOST = 255
+
+Matrix = NDArray[np.bool_]
+
+_STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128)
+_ROUTES = ("any", "local-summary", "summary-local")
+
+
+def two_hops(first: Matrix, second: Matrix, *, residual: bool) -> NDArray[np.uint8]:
+    """Trace how position j's content reaches position i through two causal layers.
+
+    Parameters
+    ----------
+    first, second : ndarray of bool, shape (n, n)
+        What the positions of the first layer and then of the second read; n at most 254.
+    residual : bool
+        Whether a position also keeps what it has, as a residual connection makes it.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, n)
+        At [i, j]: `DIRECT` where i reads j in one of the layers and the content waits in place
+        during the other; else the smallest m such that i reads m in the second layer and m has
+        read j in the first; `LOST` where there is no such m, which holds for all j > i.
+    """
+    n = len(first)
+    stay = np.eye(n, dtype=bool)
+    one = first | stay if residual else first
+    two = second | stay if residual else second
+    direct = (first & np.diag(two)[:, None]) | (second & np.diag(one)[None, :])
+    direct |= stay & np.diag(one)[:, None] & np.diag(two)[:, None]
+
+    via = np.full((n, n), LOST, dtype=np.uint8)
+    for m in range(n - 1, -1, -1):
+        via[np.ix_(two[:, m], one[m])] = m
+    via[direct] = DIRECT
+    return via
+
+
+@functools.lru_cache(maxsize=4096)
+def _sets(pattern: str, stride: int, summary: int) -> tuple[Matrix, Matrix]:
+    """Return the local and the summary set as causal matrices."""
+    if pattern == "strided":
+        both = masks.strided_local(stride), masks.strided_summary(stride)
+    else:
+        both = masks.fixed_local(stride), masks.fixed_summary(stride, min(summary, stride))
+    local, far = (
+        masks.dense(masks.intersect(masks.causal(), mask), LENGTH, LENGTH)[0, 0].numpy()
+        for mask in both
+    )
+    return local, far
+
+
+@functools.lru_cache(maxsize=64)
+def _edges_by_stride(pattern: str, summary: int, apart: bool) -> NDArray[np.int32]:
+    """Return the pairs a head computes at every stride from 1: one row, or one a set."""
+    rows = []
+    for stride in range(1, LENGTH + 1):
+        local, far = _sets(pattern, stride, summary)
+        rows.append([local.sum(), far.sum()] if apart else [(local | far).sum()])
+    return np.array(rows, dtype=np.int32).T
+
+
+class SparsePatterns(Explorer):
+    """The strided and the fixed pattern on 128 positions, causal.
+
+    Parameters
+    ----------
+    pattern : {"strided", "fixed"}
+        Which of the paper's two patterns.
+    stride : int
+        The paper's l, from 1 to 128.
+    summary : int
+        The paper's c, from 1 to 32: columns at the end of every block that all later positions
+        see (fixed only). More of them than a block has are as many as it has.
+    route : {"any", "local-summary", "summary-local"}
+        What two layers do: both see both sets, or one set each (the paper's interleaving).
+    heads : {"merged", "split"}
+        Where a layer sees both sets: every head sees their union, or half the heads one set each.
+    residual : bool
+        Where layers have one set each: whether a position also keeps its own content.
+
+    Notes
+    -----
+    `compute` returns:
+
+    ``local``, ``summary`` (128, 128) bool
+        The two sets.
+    ``via`` (128, 128) uint8
+        How j reaches i in two layers: see `two_hops`.
+    ``edges``, ``largest_row`` (1,) or (2,) int32
+        Pairs computed and the longest row, of the merged head or of the two sets apart.
+    ``unreachable`` (1,) int32
+        Pairs j ≤ i that two layers do not join.
+    ``edges_by_stride`` (1, 128) or (2, 128) int32
+        ``edges`` for every stride from 1 to 128.
+    """
+
+    pattern = Choice(
+        "strided",
+        label="Pattern",
+        options={"strided": "strided", "fixed": "fixed"},
+    )
+    stride = Range(
+        12,
+        label="Stride l",
+        grid=_STRIDES,
+        low=1,
+        high=LENGTH,
+        step=1,
+        play=True,
+        help="strided: width of the window and distance of the far keys; fixed: length of a block",
+    )
+    summary = Range(
+        1,
+        label="Summary columns c",
+        grid=(1, 2, 4),
+        low=1,
+        high=32,
+        step=1,
+        when={"pattern": ["fixed"]},
+        help="columns at the end of every block that all later positions see",
+    )
+    route = Choice(
+        "any",
+        label="Two layers",
+        options={
+            "any": "both sets in each",
+            "local-summary": "local, then summary",
+            "summary-local": "summary, then local",
+        },
+        help="which set the first and the second layer see",
+    )
+    heads = Choice(
+        "merged",
+        label="Heads",
+        options={"merged": "merged", "split": "split"},
+        when={"route": ["any"]},
+        help="merged: every head sees both sets; split: half the heads see one set each",
+    )
+    residual = Toggle(
+        True,
+        label="Residual connection",
+        when={"route": ["local-summary", "summary-local"]},
+        help="a position keeps its own content from one layer to the next",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "local": "bits",
+        "summary": "bits",
+        "via": "uint8",
+        "edges": "int32",
+        "largest_row": "int32",
+        "unreachable": "int32",
+        "edges_by_stride": "int32",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "matrix": "Which query (row) sees which key (column)",
+        "matrix_help": "Point at, tap, or move with the arrow keys to a pair of positions.",
+        "query": "query i ↓",
+        "key": "key j →",
+        "local": "local set",
+        "summary": "summary set",
+        "both": "both sets",
+        "merged": "computed",
+        "reached": "reached in two hops",
+        "lost": "not reached in two hops",
+        "edges": "Pairs computed",
+        "edges_value": "{edges} of n² = {cells}",
+        "edges_apart": "{local} + {summary} of n² = {cells} each",
+        "share": "Share of the causal half",
+        "share_value": "{share} %",
+        "share_apart": "{local} % and {summary} %",
+        "row": "Largest row",
+        "row_value": "{row} of {n}",
+        "row_apart": "{local} and {summary} of {n}",
+        "missed": "Pairs two hops miss",
+        "missed_value": "{missed} of {pairs}",
+        "chart": "Pairs computed against the stride",
+        "chart_x": "stride l",
+        "chart_now": "l = {stride}: {edges}",
+        "direct": "Position {i} reads position {j} directly ({set}).",
+        "own": "Position {i} reads itself ({set}).",
+        "kept": "Position {i} keeps its own content (residual connection).",
+        "hops": "{i} ← {m} ← {j}: in the first layer {m} reads {j} ({first}), in the second {i}"
+        " reads {m} ({second}).",
+        "unreached": "Two layers cannot carry position {j} to position {i}.",
+        "unreached_edge": "Position {i} reads position {j} ({set}), yet nothing keeps the content"
+        " in the other layer: it does not arrive.",
+        "future": "Position {j} is in the future of position {i}: a causal model may not see it.",
+        "set_local": "local",
+        "set_summary": "summary",
+        "set_both": "both sets",
+        "set_stay": "kept by the residual connection",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        return {
+            "n": LENGTH,
+            "cells": LENGTH**2,
+            "pairs": LENGTH * (LENGTH + 1) // 2,
+            "direct": DIRECT,
+            "lost": LOST,
+            "start": [100, 41],
+        }
+
+    @classmethod
+    def _frame(
+        cls, pattern: str, stride: int, summary: int, route: str, heads: str, residual: bool
+    ) -> dict[str, NDArray[Any]]:
+        local, far = _sets(pattern, stride, summary)
+        merged = route == "any" and heads == "merged"
+        if route == "any":
+            via = two_hops(local | far, local | far, residual=True)
+        elif route == "local-summary":
+            via = two_hops(local, far, residual=residual)
+        else:
+            via = two_hops(far, local, residual=residual)
+        computed = [local | far] if merged else [local, far]
+        past = np.tri(LENGTH, dtype=bool)
+        return {
+            "local": local,
+            "summary": far,
+            "via": via,
+            "edges": np.array([mask.sum() for mask in computed], dtype=np.int32),
+            "largest_row": np.array([mask.sum(-1).max() for mask in computed], dtype=np.int32),
+            "unreachable": np.array([(via[past] == LOST).sum()], dtype=np.int32),
+            "edges_by_stride": _edges_by_stride(pattern, summary, not merged),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+        figures.mask(frame["local"] | frame["summary"], ax=figure.subplots())
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        edges = (frame["local"] | frame["summary"]).sum()
+        return (
+            f"The {controls['pattern']} pattern with stride {controls['stride']} on {LENGTH}"
+            f" positions: {edges} of {LENGTH**2} pairs, {frame['unreachable'][0]} not joined by"
+            " two hops."
+        )

@@ -1,0 +1,201 @@
+"""Arrays in, matplotlib Axes out: the book's still pictures.
+
+Numpy arrays and CPU tensors are welcome. Grey words and a transparent background read as well on a
+dark page as on a light one; the colours are those of Okabe and Ito, which colour-blind readers
+can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["PALETTE", "curves", "mask", "matrix"]
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7B7B7B")
+"""Colours of the curves, in their order."""
+
+_INK = "#7B7B7B"
+_WEIGHTS = LinearSegmentedColormap.from_list(
+    "attn_weights", [(0.0, "#7FB2D100"), (0.35, "#56A0C8A0"), (1.0, "#0B5F8A")]
+)
+_CELLS = LinearSegmentedColormap.from_list("attn_cells", ["#0072B200", "#0072B2"])
+
+
+def _array(name: str, value: ArrayLike, ndim: int) -> NDArray[Any]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got {array.dtype}")
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, got shape {array.shape}")
+    return array
+
+
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+    if ax is None:
+        figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
+        figure.patch.set_alpha(0)
+    ax.patch.set_alpha(0)
+    ax.tick_params(colors=_INK, labelcolor=_INK)
+    for spine in ax.spines.values():
+        spine.set_color(_INK)
+    return ax
+
+
+def _titled(ax: Axes, title: str | None) -> Axes:
+    if title is not None:
+        ax.set_title(title, color=_INK, fontsize="medium")
+    ax.xaxis.label.set_color(_INK)
+    ax.yaxis.label.set_color(_INK)
+    return ax
+
+
+def matrix(
+    weights: ArrayLike,
+    *,
+    tokens: Sequence[str] | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw attention weights, a row a query, with their square root as the depth of the colour.
+
+    Parameters
+    ----------
+    weights : array, shape (q_len, kv_len)
+        At least 0; the root keeps small weights visible.
+    tokens : sequence of str, optional
+        Labels of the keys, and of the queries too where q_len == kv_len.
+    title : str, optional
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError
+        When `weights` does not hold numbers.
+    ValueError
+        When it is not a matrix, holds a negative number, or `tokens` has another length.
+    """
+    array = _array("weights", weights, 2).astype(float)
+    if array.size and not array.min() >= 0:
+        raise ValueError(f"weights must be at least 0, got {array.min()}")
+    rows, cols = array.shape
+    if tokens is not None and len(tokens) != cols:
+        raise ValueError(f"tokens must have one label a key, {cols}, got {len(tokens)}")
+    ax = _axes(ax, 4.6, 4.6 * rows / max(cols, 1) if rows < 2 * cols else 9.2)
+    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(array.max(initial=0))))
+    ax.imshow(array, cmap=_WEIGHTS, norm=norm, interpolation="nearest", aspect="equal")
+    if tokens is not None:
+        size = float(np.clip(330 / cols, 3.5, 9))
+        # A "$" in a token is a dollar, not mathematics.
+        labels = [token.replace("$", r"\$") for token in tokens]
+        ax.set_xticks(range(cols), labels, rotation=90, fontsize=size)
+        if rows == cols:
+            ax.set_yticks(range(rows), labels, fontsize=size)
+        ax.tick_params(length=0)
+    ax.set_xlabel("key")
+    ax.set_ylabel("query")
+    return _titled(ax, title)
+
+
+def mask(mask: ArrayLike, *, title: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw who may attend to whom: a filled cell is an allowed pair.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (q_len, kv_len)
+        For instance ``dense(causal(), 8, 8)[0, 0]``.
+    title : str, optional
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError
+        When `mask` is not bool.
+    ValueError
+        When it is not a matrix.
+    """
+    array = _array("mask", mask, 2)
+    if array.dtype != np.bool_:
+        raise TypeError(f"mask must be bool, got {array.dtype}")
+    rows, cols = array.shape
+    ax = _axes(ax, 3.6, 3.6 * rows / max(cols, 1) if rows < 2 * cols else 7.2)
+    ax.imshow(array, cmap=_CELLS, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+    ax.set_xlabel("key")
+    ax.set_ylabel("query")
+    return _titled(ax, title)
+
+
+def curves(
+    x: ArrayLike,
+    lines: Mapping[str, ArrayLike],
+    *,
+    xlabel: str,
+    ylabel: str,
+    logx: bool = False,
+    logy: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one line or more over a common x, told apart by colour and marker.
+
+    Parameters
+    ----------
+    x : array, shape (points,)
+    lines : mapping of str to array of shape (points,)
+        The label and the values of every line; NaN leaves a gap.
+    xlabel, ylabel : str
+    logx, logy : bool
+        Logarithmic axes.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError
+        When `x` or a line does not hold numbers.
+    ValueError
+        When a line is not as long as `x`.
+    """
+    places = _array("x", x, 1)
+    ax = _axes(ax, 5.6, 3.4)
+    for k, (label, values) in enumerate(lines.items()):
+        heights = _array("lines", values, 1)
+        if heights.shape != places.shape:
+            raise ValueError(f"lines must have {len(places)} values each, got {len(heights)}")
+        ax.plot(
+            places,
+            heights,
+            label=label,
+            color=PALETTE[k % len(PALETTE)],
+            marker="osD^vPX"[k % 7] if len(places) <= 16 else "",
+            markersize=5,
+            linewidth=1.8,
+        )
+    if logx:
+        ax.set_xscale("log", base=2)
+    if logy:
+        ax.set_yscale("log")
+    ax.grid(color=_INK, alpha=0.25, linewidth=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    if lines:
+        ax.legend(frameon=False, labelcolor=_INK)
+    return _titled(ax, None)
