@@ -1,6 +1,7 @@
-"""Real queries, keys and values: a sentence encoder's, on two passages of Alice in Wonderland.
+"""Real attention to look at, and the measured results of the benchmarks.
 
-Where they come from, what is in them and how they were captured: README.md beside this file.
+The queries, keys and values are a sentence encoder's, on two passages of Alice in Wonderland; where
+they come from, what is in them and how they were captured: README.md beside this file.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Passage", "load_passage"]
+from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
+
+__all__ = ["MeasuredRow", "Measurements", "Passage", "load_measurements", "load_passage"]
 
 _LENGTHS = (128, 512)
 

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear
 
@@ -233,9 +232,9 @@ def head_statistics(weights: Tensor, tokens: Sequence[str]) -> dict[str, float]:
 
 def _select(
     capture: Capture, tokens: Sequence[str], heads: Sequence[tuple[int, int]]
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Any]:
     layer, head = (list(column) for column in zip(*heads, strict=True))
-    arrays = {"tokens": np.array(tokens), "heads": np.array(heads, dtype=np.int64)}
+    arrays: dict[str, Any] = {"tokens": np.array(tokens), "heads": np.array(heads, dtype=np.int64)}
     for name in "qkv":
         part: Tensor = getattr(capture, name)[layer, head]  # (heads, length, head_dim)
         arrays[name] = part.half().numpy()
