@@ -2,10 +2,10 @@
 
 Jupyter Book's cache looks at a notebook's cells alone, so that after an edit of ``attn_lib`` it
 would serve the outputs of yesterday's code. Here the cache's folder is named by a hash of the
-library, of the measured results and of the packages that draw the pictures. The folder is part of Sphinx's
-environment, so that a new one makes Sphinx read every page again. After a build with a warning or
-a failure the environment is thrown away: an incremental build skips unchanged pages, and would
-skip their warnings, too.
+library, of the measured results and of the packages that draw the pictures. The folder is part of
+Sphinx's environment, so that a new one makes Sphinx read every page again. After a build with a
+warning or a failure the environment is thrown away: an incremental build skips unchanged pages, and
+would skip their warnings, too.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import chromium
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+
+from browser import chromium
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
