@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from attn_lib.catalog import MECHANISMS
 from torch import Tensor
 from torch.testing import assert_close
 
 import attn_lib
 from attn_lib import masks
+from attn_lib.catalog import MECHANISMS
 
 
 class Sizes(NamedTuple):
@@ -207,7 +207,7 @@ def test_the_output_has_the_queries_shape_and_dtype(case, causal, dtype):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
 def test_half_precision_is_the_float32_result_rounded(case, causal, dtype, masked):
-    q, k, v = _draw(dtype=dtype, kv_len=65)
+    q, k, v = _draw(dtype=dtype, kv_len=65, value_dim=5)
     key_mask = _key_mask(2, 65) if masked else None
     exact = case.attention(q.float(), k.float(), v.float(), causal=causal, key_mask=key_mask)
     half = case.attention(q, k, v, causal=causal, key_mask=key_mask)
@@ -335,9 +335,9 @@ def test_items_and_heads_do_not_mix(case, causal):
 @every_form
 @pytest.mark.parametrize("fill", [-3.0, 1e30, torch.finfo(torch.float32).max], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("kv_len", [11, 130])
-def test_masked_keys_cannot_matter(case, causal, fill, dtype, kv_len):
-    q, k, v = _draw(dtype=dtype, kv_len=kv_len)
+@pytest.mark.parametrize(("kv_len", "value_dim"), [(11, 7), (130, 5)])
+def test_masked_keys_cannot_matter(case, causal, fill, dtype, kv_len, value_dim):
+    q, k, v = _draw(dtype=dtype, kv_len=kv_len, value_dim=value_dim)
     key_mask = _key_mask(2, kv_len)
     expected = case.attention(q, k, v, causal=causal, key_mask=key_mask)
     hidden = ~key_mask[:, None, :, None]
@@ -355,7 +355,7 @@ def test_masked_keys_neither_get_nor_spoil_gradients(case, causal):
     key_mask = _key_mask(2, 11)
     hidden = ~key_mask[:, None, :, None]
     grads = []
-    for fill in (1.0, 1e30):
+    for fill in (1.0, torch.finfo(torch.float32).max):
         q, k, v = _draw(dtype=torch.float32)
         leaves = [q, k.masked_fill(hidden, fill), v.masked_fill(hidden, fill)]
         leaves = [x.requires_grad_() for x in leaves]
@@ -368,23 +368,25 @@ def test_masked_keys_neither_get_nor_spoil_gradients(case, causal):
 
 
 @causal_cases
-@pytest.mark.parametrize("fill", [-3.0, 1e30, torch.finfo(torch.float32).max], ids=str)
+@pytest.mark.parametrize("fill", [-3.0, 1e30], ids=str)
 @pytest.mark.parametrize(
-    ("length", "cuts"), [(11, (0, 1, 5, 9)), (130, (0, 31, 63, 64, 97, 128))], ids=["11", "130"]
+    ("length", "value_dim", "cuts"),
+    [(11, 7, (0, 1, 5, 9)), (130, 5, (0, 31, 63, 64, 97, 128))],
+    ids=["11", "130"],
 )
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
-def test_the_future_cannot_matter(case, fill, length, cuts, masked):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_future_cannot_matter(case, fill, length, value_dim, cuts, masked, dtype):
     key_mask = _key_mask(2, length) if masked else None
-    for dtype in (torch.float32, torch.float64):
-        q, k, v = _draw(dtype=dtype, kv_len=length)
-        expected = case.attention(q, k, v, causal=True, key_mask=key_mask)
-        for cut in cuts:
-            later_k, later_v = k.clone(), v.clone()
-            later_v[:, :, cut + 1 :] = fill
-            if case.future_keys:
-                later_k[:, :, cut + 1 :] = fill
-            actual = case.attention(q, later_k, later_v, causal=True, key_mask=key_mask)
-            _same(actual[:, :, : cut + 1], expected[:, :, : cut + 1])
+    q, k, v = _draw(dtype=dtype, kv_len=length, value_dim=value_dim)
+    expected = case.attention(q, k, v, causal=True, key_mask=key_mask)
+    for cut in cuts:
+        later_k, later_v = k.clone(), v.clone()
+        later_v[:, :, cut + 1 :] = fill
+        if case.future_keys:
+            later_k[:, :, cut + 1 :] = fill
+        actual = case.attention(q, later_k, later_v, causal=True, key_mask=key_mask)
+        _same(actual[:, :, : cut + 1], expected[:, :, : cut + 1])
 
 
 @causal_cases
@@ -464,8 +466,9 @@ def test_weights_times_values_is_the_attention(case, causal, masked, kv_len):
 
 
 @every_form
-def test_a_thousand_tokens(case, causal):
-    q, k, v = _draw(batch=1, heads=2, kv_len=1000)
+@pytest.mark.parametrize("value_dim", [5, 7])
+def test_a_thousand_tokens(case, causal, value_dim):
+    q, k, v = _draw(batch=1, heads=2, kv_len=1000, value_dim=value_dim)
     weights = case.weights(q, k, v, causal=causal)
     assert_close(case.attention(q, k, v, causal=causal), weights @ v, rtol=1e-12, atol=1e-12)
 
@@ -515,10 +518,10 @@ def test_gradcheck(case, causal, masked):
 
 
 @every_form
-@pytest.mark.parametrize("kv_len", [65, 130])
-def test_gradients_are_those_of_the_matrix(case, causal, kv_len):
+@pytest.mark.parametrize(("kv_len", "value_dim"), [(65, 7), (130, 5)])
+def test_gradients_are_those_of_the_matrix(case, causal, kv_len, value_dim):
     key_mask = _key_mask(2, kv_len)
-    fast = [x.requires_grad_() for x in _draw(kv_len=kv_len)]
+    fast = [x.requires_grad_() for x in _draw(kv_len=kv_len, value_dim=value_dim)]
     slow = [x.detach().clone().requires_grad_() for x in fast]
     case.attention(*fast, causal=causal, key_mask=key_mask).square().sum().backward()
     weights = case.weights(*slow, causal=causal, key_mask=key_mask)
