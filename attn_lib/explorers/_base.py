@@ -29,10 +29,9 @@ from attn_lib.explorers._pack import Coding, encode, pack
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Choice", "Control", "Explorer", "Range", "Toggle", "classic_script", "in_book", "style"]
+__all__ = ["Choice", "Control", "Explorer", "Range", "Toggle", "in_book"]
 
 _FOLDER = Path(__file__).parent
-_EXPORT = "export default { render };"
 
 Value = bool | int | float | str
 
@@ -50,22 +49,6 @@ COMMON_WORDS: Mapping[str, str] = {
 def in_book() -> bool:
     """Tell whether the book is being built: then explorers show data, and open no comm."""
     return os.environ.get("ATTN_LIB_BOOK") == "1"
-
-
-def classic_script() -> str:
-    """Return ``explorer.mjs`` as a classic script that brings a page's explorers to life.
-
-    A page opened from a file may not load modules, so the book's pages load this.
-    """
-    text = (_FOLDER / "explorer.mjs").read_text(encoding="utf-8")
-    if text.count(_EXPORT) != 1:
-        raise ValueError(f"explorer.mjs must hold `{_EXPORT}` once, got {text.count(_EXPORT)}")
-    return f'(() => {{\n"use strict";\n{text.replace(_EXPORT, "hydrate(document);")}}})();\n'
-
-
-def style() -> str:
-    """Return the style sheet of all explorers."""
-    return (_FOLDER / "explorer.css").read_text(encoding="utf-8")
 
 
 class Control(traitlets.TraitType[Any, Any]):
@@ -381,10 +364,7 @@ class Explorer(anywidget.AnyWidget):
             raise ValueError(f"controls must be on the book's grid, got {state}")
         frame = self.compute(**state)
         alt = self._alt(frame, **state)
-        picture = io.BytesIO()
-        figure = self._figure(frame, **state)
-        figure.savefig(picture, format="png", dpi=110, metadata={"Software": None})
-        png = base64.b64encode(picture.getvalue()).decode()
+        png = base64.b64encode(_png(self._figure(frame, **state))).decode()
         data = base64.b64encode(self.packed()).decode()
         start = html.escape(json.dumps(state, ensure_ascii=False))
         name = html.escape(type(self).__name__)
@@ -411,6 +391,18 @@ class Explorer(anywidget.AnyWidget):
             if in_book():
                 raise NotImplementedError
             super()._ipython_display_(**kwargs)
+
+
+def _png(figure: "Figure") -> bytes:
+    """Return a figure as a small picture: 64 colours are plenty for one hue and grey words."""
+    from PIL import Image
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110, transparent=True)
+    picture = Image.open(drawn).quantize(64, method=Image.Quantize.FASTOCTREE)
+    small = io.BytesIO()
+    picture.save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 @functools.cache

@@ -55,13 +55,13 @@ class AttentionOnText(Explorer):
     """
 
     layer = Choice(
-        0,
+        2,
         label="Layer",
         options={layer: str(layer) for layer in range(_LAYERS)},
         grid=(0, 1, 2, 5),
     )
     head = Choice(
-        2,
+        9,
         label="Head",
         options={head: str(head) for head in range(_HEADS)},
         grid=(2, 8, 9),
@@ -86,10 +86,10 @@ class AttentionOnText(Explorer):
         "query": "query ↓",
         "key": "key →",
         "bars": "Where “{token}” looks",
-        "row": "“{token}” ({i}) looks at {top}; its weight is spread over {effective} tokens.",
+        "row": "“{token}” ({i}) looks at {top}; its weight is spread over {effective} tokens in effect.",
         "top": "“{token}” {weight}",
-        "cell": "“{token}” ({i}) gives “{key}” ({j}) {weight} of its weight, which is spread over"
-        " {effective} tokens.",
+        "cell": "“{token}” ({i}) gives “{key}” ({j}) {weight} of its weight, which is spread"
+        " over {effective} tokens in effect.",
         "ramp": "weight",
     }
 
@@ -100,7 +100,7 @@ class AttentionOnText(Explorer):
                 [token.removeprefix("##"), token.startswith("##") and token != "##"]
                 for token in _passage().tokens[:LENGTH]
             ],
-            "start": 4,
+            "start": _passage().tokens.index("mouse"),
         }
 
     @classmethod

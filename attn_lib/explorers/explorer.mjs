@@ -242,7 +242,7 @@ const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowR
 
 // A canvas of cells, drawn at whole device pixels, under a canvas of marks that takes the pointer.
 class Matrix {
-  constructor({ rows, cols, label, help, rowLabel, colLabel, width, onPick }) {
+  constructor({ rows, cols, label, help, rowLabel, colLabel, width, legend, onPick }) {
     Object.assign(this, { rows, cols, width, onPick });
     this.pick = [0, 0];
     this.cells = null;
@@ -262,9 +262,9 @@ class Matrix {
     this.el = node(
       "div",
       { class: "ax-matrix" },
-      node("div", { class: "ax-axis ax-axis-x" }, colLabel),
-      node("div", { class: "ax-axis ax-axis-y" }, rowLabel),
+      node("div", { class: "ax-axes" }, node("span", {}, rowLabel), node("span", {}, colLabel)),
       this.frame,
+      legend,
     );
     const at = (event) => {
       const box = this.marks.getBoundingClientRect();
@@ -304,7 +304,7 @@ class Matrix {
     }
     this.frame.style.width = `${(cell * this.cols) / ratio}px`;
     this.frame.style.height = `${(cell * this.rows) / ratio}px`;
-    this.el.style.setProperty("--ax-matrix-width", this.frame.style.width);
+    this.el.style.width = this.frame.style.width;
     if (this.cells) this.paint(this.cells, this.table);
   }
 
@@ -443,7 +443,7 @@ class Bars {
 class LineChart {
   constructor({ title, xLabel, ticks, colours }) {
     this.colours = colours;
-    this.size = { width: 240, height: 150, left: 46, right: 8, top: 10, bottom: 32 };
+    this.size = { width: 260, height: 160, left: 42, right: 14, top: 8, bottom: 34 };
     const { width, height } = this.size;
     this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "ax-chart", role: "img", "aria-label": title });
     this.axes = svg("g", { class: "ax-chart-axes" });
@@ -746,6 +746,10 @@ function parse(control, text) {
   return Number.isNaN(value) ? control.default : value;
 }
 
+// What a picture may take of the width, so that a column of numbers fits beside it.
+const SIDE = 264;
+const beside = (width) => (width > 2.2 * SIDE ? width - SIDE : width);
+
 // The views: (kit) -> { el, picks, draw(frame, state), point(pick), layout(width) } ----------------
 
 const VIEWS = {
@@ -757,14 +761,15 @@ const VIEWS = {
     const strip = new TokenStrip({ tokens, label: words.text, help: words.text_help, onPick: (i, firm) => choose([i, null], firm) });
     const matrix = new Matrix({
       rows: n, cols: n, width: 448, label: words.matrix, help: words.text_help, rowLabel: words.query, colLabel: words.key,
+      legend: rampLegend(words),
       onPick: ([i, j], firm) => choose([i, j], firm),
     });
-    const bars = new Bars({ count: 6 });
+    const bars = new Bars({ count: 8 });
     const el = node(
       "div",
       { class: "ax-stage" },
       strip.el,
-      node("div", { class: "ax-main" }, matrix.el, rampLegend(words)),
+      matrix.el,
       node("div", { class: "ax-side" }, bars.el),
     );
     const order = Array.from({ length: n }, (_, k) => k);
@@ -773,7 +778,7 @@ const VIEWS = {
       el,
       start: [facts.start, null],
       limits: [n, n],
-      layout: (width) => matrix.layout(width),
+      layout: (width) => matrix.layout(beside(width)),
       draw: ({ weights }, state, theme) => matrix.paint(weights.values, theme.ramp),
       point([i, j], { weights, effective }, state, theme) {
         matrix.pick = [i, j ?? i];
@@ -784,7 +789,7 @@ const VIEWS = {
           if (j !== null) pen.box(i, j, theme.hex("second"));
         });
         const top = order.slice().sort((a, b) => row[b] - row[a] || a - b);
-        const seen = top.slice(0, 6).filter((k) => row[k] > 0);
+        const seen = top.slice(0, 8).filter((k) => unroot(row[k]) >= 0.005);
         bars.show(fill(words.bars, { token: label(i) }), seen.map((k) => [label(k), unroot(row[k])]));
         const weight = (k) => decimals(unroot(row[k]), 2);
         const spread = decimals(effective.values[i], 1);
@@ -799,17 +804,18 @@ const VIEWS = {
   SparsePatterns({ spec, say, choose }) {
     const { words, facts } = spec;
     const { n } = facts;
+    const legend = new Legend();
     const matrix = new Matrix({
       rows: n, cols: n, width: 512, label: words.matrix, help: words.matrix_help, rowLabel: words.query, colLabel: words.key,
+      legend: legend.el,
       onPick: choose,
     });
-    const legend = new Legend();
-    const readouts = new Readouts([words.edges, words.share, words.row, words.missed]);
+    const readouts = new Readouts([fill(words.edges, { cells: whole(facts.cells) }), words.share, words.row, words.missed]);
     const chart = new LineChart({ title: words.chart, xLabel: words.chart_x, ticks: [1, 2, 4, 8, 16, 32, 64, 128] });
     const el = node(
       "div",
       { class: "ax-stage" },
-      node("div", { class: "ax-main" }, matrix.el, legend.el),
+      matrix.el,
       node("div", { class: "ax-side" }, readouts.el, chart.el),
     );
     // A cell's class is its set, plus 4 where two hops reach it, 8 where they don't.
@@ -827,7 +833,7 @@ const VIEWS = {
       el,
       start: facts.start,
       limits: [n, n],
-      layout: (width) => matrix.layout(width),
+      layout: (width) => matrix.layout(beside(width)),
       draw(frame, state, theme) {
         const local = frame.local.values;
         const summary = frame.summary.values;
@@ -848,17 +854,16 @@ const VIEWS = {
         const edges = [...frame.edges.values];
         const rows = [...frame.largest_row.values];
         const missed = fill(words.missed_value, { missed: whole(frame.unreachable.values[0]), pairs: whole(facts.pairs) });
-        const cellsText = whole(facts.cells);
         if (apart(frame))
           readouts.show([
-            fill(words.edges_apart, { local: whole(edges[0]), summary: whole(edges[1]), cells: cellsText }),
+            fill(words.edges_apart, { local: whole(edges[0]), summary: whole(edges[1]) }),
             fill(words.share_apart, { local: share(edges[0]), summary: share(edges[1]) }),
             fill(words.row_apart, { local: rows[0], summary: rows[1], n }),
             missed,
           ]);
         else
           readouts.show([
-            fill(words.edges_value, { edges: whole(edges[0]), cells: cellsText }),
+            fill(words.edges_value, { edges: whole(edges[0]) }),
             fill(words.share_value, { share: share(edges[0]) }),
             fill(words.row_value, { row: rows[0], n }),
             missed,
@@ -867,7 +872,7 @@ const VIEWS = {
           frame.edges_by_stride,
           apart(frame) ? ["local", "summary"] : ["merged"],
           state.stride,
-          fill(words.chart_now, { stride: state.stride, edges: edges.map(whole).join(" + ") }),
+          fill(words.chart_now, { stride: state.stride, edges: edges.map(whole).join(words.and) }),
         );
       },
       point([i, j], frame, state, theme) {
@@ -982,7 +987,7 @@ function mount(root, source, { start, address, onUser }) {
   });
 
   const fallback = [...root.children];
-  root.replaceChildren(kit.el, view.el, status, ...fallback.filter((el) => el.tagName === "SCRIPT"));
+  root.replaceChildren(kit.el, status, view.el, ...fallback.filter((el) => el.tagName === "SCRIPT"));
   root.classList.add("ax-live");
 
   const retheme = () => {
@@ -1009,7 +1014,7 @@ function mount(root, source, { start, address, onUser }) {
   };
 
   const layout = () => {
-    const width = root.clientWidth - 2 * parseFloat(getComputedStyle(root).paddingLeft) - 22;
+    const width = root.clientWidth - 2 * parseFloat(getComputedStyle(root).paddingLeft) - 2;
     if (width <= 0) return;
     view.layout(width);
     if (frame) point();
