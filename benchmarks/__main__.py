@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=_threads(), help="threads (all)")
     parser.add_argument("--no-memory", action="store_true", help="skip peak memory")
     parser.add_argument("--flex", action="store_true", help="also FlexAttention (slow to compile)")
+    parser.add_argument("--no-peers", action="store_true", help="ours and full SDPA alone")
     parser.add_argument("--quick", action="store_true", help="tiny lengths, to try the harness")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--resume", action="store_true", help="go on with today's file")
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = args.sizes or (QUICK_SIZES if args.quick else SIZES)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     repeats = args.repeats or (2 if args.quick else 9)
-    whole = args.only is None and sizes == SIZES and not args.no_memory
+    whole = args.only is None and sizes == SIZES and not (args.no_memory or args.no_peers)
     recorded = whole or args.merge or args.resume or args.output is not None
     path = args.output or RESULTS / f"{today}-{DEVICE}.json"
     source = None
@@ -150,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         limit=args.limit,
         budget=args.budget,
         threads=args.threads,
+        peers=not args.no_peers,
         flags=frozenset({"flex"} if args.flex else ()),
     )
 

@@ -5,6 +5,7 @@ Nothing here is imported before a row asks for it; a missing package makes its p
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -85,7 +86,9 @@ def x_transformers(*, flash: bool) -> Implementation:
     """The attention core of x-transformers, without its projections."""
 
     def make(n: int) -> Call:
-        from x_transformers.attend import Attend
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its import uses a deprecated part of torch
+            from x_transformers.attend import Attend
 
         attend: Any = Attend(flash=flash)
         return lambda q, k, v: attend(q, k, v)[0]

@@ -34,6 +34,7 @@ class Options:
     budget: float = 60.0
     threads: int = 1
     flags: frozenset[str] = frozenset()
+    peers: bool = True
 
 
 @dataclass
@@ -115,7 +116,7 @@ class Session:
                 one for one in self.document[key] if one["mechanism"] != row.mechanism
             ]
         present = []
-        for implementation in row.implementations:
+        for implementation in row.implementations if self.options.peers else (row.ours,):
             label = f"{row.mechanism}: {implementation.name}"
             if implementation.flag and implementation.flag not in self.options.flags:
                 self._absent(row, implementation, f"only with --{implementation.flag}")
