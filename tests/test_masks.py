@@ -110,6 +110,16 @@ def test_a_mask_may_depend_on_item_and_head():
             assert torch.equal(actual[b, h], expected)
 
 
+def test_the_first_heads_may_have_a_mask_of_their_own():
+    mask = masks.by_head(masks.causal(), masks.sliding_window(1), 2)
+    actual = masks.dense(mask, 5, 7, batch=2, heads=3)
+    causal, window = (_matrix(DEFINITIONS[n][1], 5, 7) for n in ("causal", "window-1"))
+    assert torch.equal(actual, torch.stack([causal, causal, window]).expand(2, 3, 5, 7))
+    assert torch.equal(create_mask(mask, 2, 3, 5, 7, device="cpu"), actual)
+    with pytest.raises(ValueError, match=r"^split must .*got -1"):
+        masks.by_head(masks.causal(), masks.full(), -1)
+
+
 def test_dense_asks_for_one_item_and_one_head_unless_told():
     assert masks.dense(masks.causal(), 3, 4).shape == (1, 1, 3, 4)
 

@@ -1,0 +1,220 @@
+"""Break the library on purpose, one line at a time, and see that a test notices.
+
+Run as a script: ``python tests/mutants.py [mechanism ...]``. Every mutant changes one line in a
+copy of the package, on which the mechanism's tests then run in a process of their own. A mutant
+that no test fails is a hole in the tests, and the script ends with status 1. The tests run on an
+unchanged copy first, which must pass.
+
+A new mechanism adds four rows to `MUTANTS` (flip the mask, shift the diagonal, drop the scale,
+change the pattern or the feature map) and one to `TESTS`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["MUTANTS", "TESTS", "Mutant", "run", "survivors"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutant(NamedTuple):
+    """One change: in `file` of the package the text `old`, found once, becomes `new`."""
+
+    mechanism: str
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+SOFTMAX = "mechanisms/softmax.py"
+SPARSE = "mechanisms/sparse_transformer.py"
+MUTANTS = (
+    Mutant("softmax", "flip the mask", SOFTMAX, "allowed & key_mask[", "allowed & ~key_mask["),
+    Mutant("softmax", "shift the diagonal", "masks.py", "kv_idx <= q_idx", "kv_idx < q_idx"),
+    Mutant("softmax", "drop the scale", SOFTMAX, "float(q.shape[-1] ** -0.5)", "1.0"),
+    Mutant("softmax", "change the pattern", SOFTMAX, "allowed & mask", "allowed | mask"),
+    Mutant("softmax", "forget causality", SOFTMAX, "is_causal=causal", "is_causal=False"),
+    Mutant(
+        "softmax",
+        "average where nothing is allowed",
+        "numerics.py",
+        "return weights.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)",
+        "return weights",
+    ),
+    Mutant("sparse_transformer", "flip the mask", SPARSE, "real[:, chosen]", "~real[:, chosen]"),
+    Mutant("sparse_transformer", "shift the diagonal", SPARSE, "places.triu()", "places.triu(1)"),
+    Mutant(
+        "sparse_transformer",
+        "drop the scale",
+        SPARSE,
+        "k.shape[2], q.shape[-1] ** -0.5",
+        "k.shape[2], 1.0",
+    ),
+    Mutant(
+        "sparse_transformer",
+        "change the pattern",
+        SPARSE,
+        "position % stride >= stride - summary",
+        "position % stride < summary",
+    ),
+    Mutant("sparse_transformer", "count a key twice", SPARSE, "beyond=2", "beyond=1"),
+    Mutant(
+        "sparse_transformer",
+        "give the odd head to the summary",
+        SPARSE,
+        "half = -(-q.shape[1] // 2)",
+        "half = q.shape[1] // 2",
+    ),
+    Mutant(
+        "sparse_transformer",
+        "lose a term of the gradient",
+        "numerics.py",
+        "grad_scores.sub_(tile.rows(inner)).mul_(weights)",
+        "grad_scores.mul_(weights)",
+    ),
+)
+TESTS = {
+    "softmax": ["tests/test_softmax.py", "tests/test_contract.py"],
+    "sparse_transformer": ["tests/test_sparse_transformer.py", "tests/test_contract.py"],
+}
+# What is quick and telling; of the contract, the mechanism's own rows.
+SELECTED = {
+    "tests/test_contract.py": "{mechanism}- and (weights_times or masked_keys or gradcheck)",
+    "tests/test_sparse_transformer.py": "by_hand or split or it_is_softmax or any_",
+}
+
+
+def _pytest(home: Path, mechanism: str) -> list[list[str]]:
+    """Return the runs that judge a mechanism: arguments of pytest, cheapest first."""
+    return [
+        [
+            *("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line"),
+            *("--rootdir", str(home), "-c", str(home / "pyproject.toml")),
+            *("-k", SELECTED.get(file, "test").format(mechanism=mechanism)),
+            str(home / file),
+        ]
+        for file in TESTS[mechanism]
+    ]
+
+
+def _copy_tests(home: Path) -> None:
+    """Lay the tests and their settings where no checkout can be mistaken for the copy."""
+    (home / "tests").mkdir()
+    for file in ROOT.glob("tests/*.py"):
+        shutil.copy(file, home / "tests")
+    shutil.copy(ROOT / "pyproject.toml", home)
+
+
+def _judge(home: Path, shelf: Path, mechanism: str, log: Path) -> int:
+    """Run the mechanism's tests on the package in `shelf`; return pytest's first non-zero status.
+
+    Where the system can fork, the child starts with torch already loaded, which saves most of the
+    time; elsewhere it is a fresh interpreter.
+    """
+    runs = _pytest(home, mechanism)
+    if not hasattr(os, "fork"):
+        code = f"import sys; sys.path.insert(0, {str(shelf)!r}); import pytest\n" + "".join(
+            f"status = pytest.main({run!r})\nif status: sys.exit(int(status))\n" for run in runs
+        )
+        with log.open("w", encoding="utf-8") as out:
+            return subprocess.run(
+                [sys.executable, "-c", code], stdout=out, stderr=out, check=False, cwd=home
+            ).returncode
+    child = os.fork()
+    if child == 0:
+        status = 70
+        try:
+            status = _in_the_child(home, shelf, runs, log)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    _, ended = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(ended)
+
+
+def _in_the_child(home: Path, shelf: Path, runs: list[list[str]], log: Path) -> int:
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.chdir(home)
+    sys.path.insert(0, str(shelf))
+    import pytest
+
+    import attn_lib
+
+    if Path(attn_lib.__file__).resolve().parent.parent != shelf.resolve():
+        return 71
+    for run in runs:
+        status = int(pytest.main(run))
+        if status:
+            return status
+    return 0
+
+
+def run(mechanism: str, mutant: Mutant | None, home: Path) -> tuple[int, str]:
+    """Return pytest's status on a copy with the mutant (or with none) and what it printed."""
+    shelf = Path(tempfile.mkdtemp(dir=home, prefix="copy-"))
+    unneeded = shutil.ignore_patterns("*.npz", "__pycache__")
+    shutil.copytree(ROOT / "attn_lib", shelf / "attn_lib", ignore=unneeded)
+    if mutant is not None:
+        path = shelf / "attn_lib" / mutant.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise LookupError(
+                f"{mutant.file} must contain {mutant.old!r} once, got {text.count(mutant.old)}"
+            )
+        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    log = shelf / "log.txt"
+    status = _judge(home, shelf, mechanism, log)
+    printed = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    shutil.rmtree(shelf)
+    return status, printed
+
+
+def survivors(mechanisms: list[str]) -> list[str]:
+    """Run every mutant of the given mechanisms; return what went otherwise than it must."""
+    import torch
+
+    torch.set_num_threads(1)
+    failures = []
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary).resolve()
+        _copy_tests(home)
+        for mechanism in mechanisms:
+            rows: list[Mutant | None] = [None]
+            rows += [mutant for mutant in MUTANTS if mutant.mechanism == mechanism]
+            for mutant in rows:
+                name = f"{mechanism}: {mutant.name if mutant else 'unchanged'}"
+                start = time.perf_counter()
+                status, printed = run(mechanism, mutant, home)
+                # pytest: 0 all passed, 1 some failed; anything else is no verdict.
+                wanted = 0 if mutant is None else 1
+                verdict = "as it must be" if status == wanted else f"STATUS {status}"
+                seconds = time.perf_counter() - start
+                print(f"{name:60s} {verdict} ({seconds:.1f} s)", flush=True)
+                if status != wanted:
+                    failures.append(f"{name}: status {status}\n{printed[-1500:]}")
+    return failures
+
+
+def main(arguments: list[str]) -> int:
+    """Run the mutants of the mechanisms named, or of all; return 1 if one was not noticed."""
+    failures = survivors(arguments or list(TESTS))
+    for failure in failures:
+        print(failure)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
