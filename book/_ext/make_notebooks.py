@@ -555,7 +555,8 @@ class Book:
             return index, block(self._display(token.content, number, at), "$$")
         if kind == "amsmath":
             at = replace(place, quoted=place.quoted or ">" in _head(lines[start], "\\begin", 1))
-            return index, block(self._environment(token.content, at), "\\begin")
+            upto = start + token.content.count("\n") + 1
+            return index, block(self._environment(token.content, at), "\\begin", upto)
         if kind in ("front_matter", "myst_target", "myst_line_comment"):
             return index, [Edit(start, end, [])]
         if kind == "myst_block_break":
@@ -763,7 +764,9 @@ class Book:
         lines = [line.rstrip() for line in body.split("\n") if line.strip()]
         tag = [rf"\tag{{{number}}}"] if number else []
         if place.quoted:
-            bare = [re.sub(r"(?<!\\)%.*$", "", line).strip() for line in [*lines, *tag]]
+            bare = [
+                re.sub(r"(?<!\\)((?:\\\\)*)%.*$", r"\1", line).strip() for line in [*lines, *tag]
+            ]
             return [f"$${' '.join(filter(None, bare))}$$"]
         return ["$$", *lines, *tag, "$$"]
 
@@ -851,7 +854,9 @@ class Book:
                 inline = tokens[index + 1]
                 out.append(f"- **{self.inline(inline.content, inline.children or [], at)}**")
             elif token.type == "dd_open":
-                start, end = token.map
+                # The definition's own lines are those of its blocks; the plugin's differ by one.
+                inside = [x.map for x in tokens[index + 1 : closing(tokens, index)] if x.map]
+                start, end = min(x[0] for x in inside), max(x[1] for x in inside)
                 head = _head(lines[start], ":", 1)
                 body = [line[len(head) :] for line in lines[start:end]]
                 text = textwrap.dedent(body[0].replace(":", " ", 1) + "\n" + "\n".join(body[1:]))
@@ -1188,7 +1193,7 @@ class Book:
                 flush()
                 add("code", piece.source, _metadata(piece.tags))
             else:
-                run += ["\n", "\n".join(self._works(page)), "\n"]
+                run += ["\n".join(self._works(page)), "\n"]
         flush()
         if page.notes:
             notes = sorted(page.notes.items(), key=lambda item: item[1])
