@@ -15,7 +15,7 @@ import json
 import numbers
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,8 +36,6 @@ _FOLDER = Path(__file__).parent
 Value = bool | int | float | str
 
 COMMON_WORDS: Mapping[str, str] = {
-    "play": "Play",
-    "pause": "Pause",
     "play_label": "Play {label}",
     "pause_label": "Pause {label}",
     "reset": "Reset",
@@ -142,7 +140,7 @@ class Range(Control):
         if isinstance(self.step, int):
             if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
                 raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-            number = operator.index(value)  # type: ignore[arg-type]
+            number = operator.index(value)
         else:
             if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
                 raise TypeError(f"{name} must be a number, got {type(value).__name__}")
@@ -183,7 +181,7 @@ class Choice(Control):
         if isinstance(self.default_value, int):
             if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
                 raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-            value = operator.index(value)  # type: ignore[arg-type]
+            value = operator.index(value)
         elif not isinstance(value, str):
             raise TypeError(f"{name} must be a str, got {type(value).__name__}")
         if value not in self.options:
@@ -231,10 +229,7 @@ class Explorer(anywidget.AnyWidget):
     words: ClassVar[Mapping[str, str]]
 
     def __init__(self, **controls: Any) -> None:
-        known = self.controls()
-        for name in controls:
-            if name not in known and not self.has_trait(name):
-                raise TypeError(f"{name} must be a control ({', '.join(known)}), got no such one")
+        self._refuse_unknown(name for name in controls if not self.has_trait(name))
         super().__init__(**controls)
         if not in_book():
             self.on_msg(self._answer)
@@ -266,14 +261,18 @@ class Explorer(anywidget.AnyWidget):
         ValueError
             When a value is out of range.
         """
-        known = cls.controls()
-        for name in controls:
-            if name not in known:
-                raise TypeError(f"{name} must be a control ({', '.join(known)}), got no such one")
+        cls._refuse_unknown(controls)
         return {
             name: control.check(name, controls.get(name, control.default_value))
-            for name, control in known.items()
+            for name, control in cls.controls().items()
         }
+
+    @classmethod
+    def _refuse_unknown(cls, names: Iterable[str]) -> None:
+        known = cls.controls()
+        for name in names:
+            if name not in known:
+                raise TypeError(f"controls must be of {', '.join(known)}, got {name}")
 
     @classmethod
     def canonical(cls, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -336,7 +335,10 @@ class Explorer(anywidget.AnyWidget):
     @classmethod
     def packed(cls) -> bytes:
         """Return the frames of the whole grid in one deflate stream, equal arrays once."""
-        return _packed(next(parent for parent in cls.__mro__ if "_frame" in vars(parent)))
+        # anywidget gives every instance a class of its own; the frames are its parent's.
+        return _packed(
+            next(parent for parent in cls.__mro__ if "_anywidget_id" not in vars(parent))
+        )
 
     def _state(self) -> dict[str, Value]:
         return {name: getattr(self, name) for name in self.controls()}

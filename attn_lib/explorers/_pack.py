@@ -44,11 +44,12 @@ def encode(array: Array, coding: Coding) -> bytes:
     if coding == "bits":
         if flat.dtype != np.bool_:
             raise ValueError(f"array must be bool to travel as bits, got {flat.dtype}")
-        return np.packbits(flat, bitorder="little").tobytes()
+        return bytes(np.packbits(flat, bitorder="little"))
     if coding == "sqrt8":
         if flat.size and not (flat.min() >= 0 and flat.max() <= 1):
             raise ValueError("array must lie in [0, 1] to travel as sqrt8, got values outside")
-        return np.rint(255 * np.sqrt(flat.astype(np.float64))).astype(np.uint8).tobytes()
+        codes: Array = np.rint(255 * np.sqrt(flat.astype(np.float64)))
+        return codes.astype(np.uint8).tobytes()
     if coding == "float16":
         with np.errstate(over="ignore"):
             halves = flat.astype("<f2")
@@ -71,10 +72,10 @@ def decode(data: bytes, coding: Coding, shape: tuple[int, ...]) -> Array:
     size = int(np.prod(shape, dtype=np.int64))
     if coding == "bits":
         bits = np.unpackbits(np.frombuffer(data, np.uint8), count=size, bitorder="little")
-        return bits.astype(bool).reshape(shape)
+        return bits.reshape(shape).astype(bool)
     if coding == "sqrt8":
-        codes = np.frombuffer(data, np.uint8).astype(np.float32)
-        return np.square(codes / np.float32(255)).reshape(shape)
+        roots: Array = np.frombuffer(data, np.uint8).reshape(shape) / np.float32(255)
+        return roots * roots
     kind = {"uint8": "u1", "int32": "<i4", "float16": "<f2"}[coding]
     return np.frombuffer(data, kind).reshape(shape)
 

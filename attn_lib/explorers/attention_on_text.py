@@ -86,10 +86,11 @@ class AttentionOnText(Explorer):
         "query": "query ↓",
         "key": "key →",
         "bars": "Where “{token}” looks",
-        "row": "“{token}” ({i}) looks at {top}; its weight is spread over {effective} tokens in effect.",
+        "row": "“{token}” ({i}) looks at {top}; in effect its weight is spread over {effective}"
+        " tokens.",
         "top": "“{token}” {weight}",
-        "cell": "“{token}” ({i}) gives “{key}” ({j}) {weight} of its weight, which is spread"
-        " over {effective} tokens in effect.",
+        "cell": "“{token}” ({i}) gives “{key}” ({j}) {weight} of its weight, which in effect"
+        " is spread over {effective} tokens.",
         "ramp": "weight",
     }
 
