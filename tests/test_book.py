@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 sys.path.append(str(ROOT / "book" / "_ext"))
 
+import bilingual_titles  # noqa: E402
 import execution_cache  # noqa: E402
 import notebook_buttons  # noqa: E402
 import prerender_math  # noqa: E402
@@ -276,3 +277,25 @@ def test_unused_files_are_removed_from_the_built_book(tmp_path: Path) -> None:
         path.touch()
     trim_theme.remove_files(SimpleNamespace(outdir=str(tmp_path)), None)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+
+
+@pytest.mark.parametrize(
+    ("written", "chinese"),
+    [
+        ("Softmax attention · Softmax 注意力", "Softmax 注意力"),
+        ("Part 1 · Sparse · 稀疏", "稀疏"),
+        ("Part 1 · Sparse", None),
+        ("注意力", None),
+    ],
+)
+def test_chinese_half_of_a_title_is_set_apart(written: str, chinese: str | None) -> None:
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    document = new_document("page")
+    document += nodes.section("", nodes.title("", written))
+    bilingual_titles.split_title(None, document)
+    title = next(iter(document.findall(nodes.title)))
+    assert title.astext() == written
+    found = [node.astext() for node in title.findall(bilingual_titles.chinese)]
+    assert found == ([] if chinese is None else [chinese])
