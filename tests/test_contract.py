@@ -495,6 +495,18 @@ def test_one_of_anything_is_enough(case, causal, length, heads):
 
 
 @every_form
+def test_no_queries_give_nothing_and_no_keys_give_zeros(case, causal):
+    q, k, v = _draw(kv_len=0)
+    assert case.attention(q, k, v, causal=causal).shape == (2, 3, 0, 7)
+    if causal or not case.cross:
+        return
+    assert case.attention(*_draw(q_len=0, kv_len=5)).shape == (2, 3, 0, 7)
+    out = case.attention(*_draw(q_len=5, kv_len=0))
+    assert out.shape == (2, 3, 5, 7)
+    assert not out.any()
+
+
+@every_form
 def test_an_empty_batch_gives_an_empty_batch(case, causal):
     q, k, v = _draw(batch=0)
     out = case.attention(q, k, v, causal=causal, key_mask=torch.ones(0, 11, dtype=torch.bool))
@@ -528,6 +540,27 @@ def test_gradients_are_those_of_the_matrix(case, causal, kv_len, value_dim):
     (weights @ slow[2]).square().sum().backward()
     for one, other in zip(fast, slow, strict=True):
         assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-10)
+
+
+@every_form
+def test_each_input_may_ask_for_its_gradient_alone(case, causal):
+    inputs = _draw()
+    together = [x.clone().requires_grad_() for x in inputs]
+    case.attention(*together, causal=causal).sin().sum().backward()
+    for place in range(3):
+        alone = [x.clone().requires_grad_(i == place) for i, x in enumerate(inputs)]
+        case.attention(*alone, causal=causal).sin().sum().backward()
+        assert_close(alone[place].grad, together[place].grad, rtol=1e-12, atol=1e-12)
+        assert [x.grad is None for x in alone] == [i != place for i in range(3)]
+
+
+@every_form
+def test_a_second_backward_pass_gives_the_same_gradients(case, causal):
+    leaves = [x.requires_grad_() for x in _draw()]
+    loss = case.attention(*leaves, causal=causal, key_mask=_key_mask(2, 11)).sin().sum()
+    first = torch.autograd.grad(loss, leaves, retain_graph=True)
+    for one, other in zip(first, torch.autograd.grad(loss, leaves), strict=True):
+        _same(one, other)
 
 
 # Bad calls
