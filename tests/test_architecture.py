@@ -1,6 +1,7 @@
 """How the library is built: who may import whom, what is public, what every function explains."""
 
 import ast
+import doctest
 import importlib
 import inspect
 import json
@@ -349,3 +350,14 @@ def test_a_catalogue_row_agrees_with_the_bibliography(mechanism):
     plain = re.sub(r"[{}]", "", entry)
     assert mechanism.arxiv in plain
     assert mechanism.title.lower() in re.sub(r"\s+", " ", plain).lower()
+
+
+# Examples
+
+
+@every_module
+def test_the_examples_in_docstrings_are_true(module_name):
+    if module_name.endswith("capture"):
+        pytest.skip("it needs packages that only the capture needs")
+    failed, _ = doctest.testmod(importlib.import_module(module_name))
+    assert failed == 0
