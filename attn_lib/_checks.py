@@ -14,6 +14,7 @@ __all__ = [
     "check_choice",
     "check_finite_number",
     "check_key_mask",
+    "check_like",
     "check_mask",
     "check_positive_int",
     "check_qk",
@@ -50,7 +51,7 @@ def check_qk(
     """
     check_tensor(query, q, ("batch", "heads", "q_len", "head_dim"))
     check_tensor("k", k, ("batch", "heads", "kv_len", "head_dim"))
-    _check_alike("k", k, query, q)
+    check_like("k", k, query, q)
     batch, heads, q_len, head_dim = q.shape
     if head_dim == 0:
         raise ValueError(f"{query} must have head_dim of at least 1, got {tuple(q.shape)}")
@@ -90,7 +91,7 @@ def check_qkv(
     """
     check_qk(q, k, causal=causal, key_mask=key_mask, query=query)
     check_tensor("v", v, ("batch", "heads", "kv_len", "value_dim"))
-    _check_alike("v", v, query, q)
+    check_like("v", v, query, q)
     if v.shape[:3] != k.shape[:3]:
         expected = ", ".join(str(size) for size in k.shape[:3])
         raise ValueError(
@@ -157,7 +158,8 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise ValueError(f"{name} must be {rule}, got {value!r}")
 
 
-def _check_alike(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
+def check_like(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
+    """Refuse a `value` whose dtype or device is not that of `other`."""
     if value.dtype != other.dtype:
         raise ValueError(f"{name} must have {other_name}'s dtype {other.dtype}, got {value.dtype}")
     if value.device != other.device:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attn_lib._checks import check_positive_int, check_tensor
+from attn_lib._checks import check_like, check_positive_int, check_tensor
 from attn_lib.mechanisms import softmax_attention
 
 __all__ = ["MultiHeadAttention"]
@@ -92,6 +92,7 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(
                 f"x must have embed_dim {self.out.in_features}, got shape {tuple(x.shape)}"
             )
+        check_like("x", x, "the layer", self.out.weight)
         heads = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
         q, k, v = heads.movedim((2, 3), (0, 2))  # each (batch, heads, length, head_dim)
         out = self.attend(q, k, v, causal=self.causal, key_mask=key_mask)

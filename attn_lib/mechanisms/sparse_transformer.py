@@ -25,8 +25,8 @@ from attn_lib.numerics import Part, attend_over_parts, hide_keys, masked_softmax
 
 __all__ = ["sparse_transformer_attention", "sparse_transformer_weights"]
 
-_STAIRS = 8  # pieces that the summary of the strided pattern is computed in
-_ROWS = 512  # queries beside the summary columns of the fixed pattern at a time
+_STAIRS = 4  # pieces that the summary of the strided pattern is computed in
+_ROWS = 256  # queries beside the summary columns of the fixed pattern at a time
 
 
 def sparse_transformer_attention(
