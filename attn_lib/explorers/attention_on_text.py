@@ -30,6 +30,12 @@ def _passage() -> Passage:
     return load_passage(128)
 
 
+def _shown(token: str) -> tuple[str, bool]:
+    """Return a word piece as it is shown, and whether it goes on the word before it."""
+    goes_on = len(token) > 2 and token.startswith("##")
+    return (token[2:], True) if goes_on else (token, False)
+
+
 class AttentionOnText(Explorer):
     """The attention weights of a trained encoder on the first 64 tokens of a passage.
 
@@ -97,10 +103,7 @@ class AttentionOnText(Explorer):
     @classmethod
     def _facts(cls) -> dict[str, Any]:
         return {
-            "tokens": [
-                [token.removeprefix("##"), token.startswith("##") and token != "##"]
-                for token in _passage().tokens[:LENGTH]
-            ],
+            "tokens": [_shown(token) for token in _passage().tokens[:LENGTH]],
             "start": _passage().tokens.index("mouse"),
         }
 

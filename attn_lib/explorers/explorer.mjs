@@ -215,7 +215,8 @@ const pack32 = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 class Theme {
   constructor(root) {
     const styles = getComputedStyle(root);
-    this.hex = (name) => styles.getPropertyValue(`--ax-${name}`).trim();
+    const known = {};
+    this.hex = (name) => (known[name] ??= styles.getPropertyValue(`--ax-${name}`).trim());
     const stops = [0, 1, 2, 3].map((k) => rgb(this.hex(`ramp-${k}`)));
     this.ramp = new Uint32Array(256);
     this.rampStyle = [];
@@ -580,18 +581,18 @@ class ControlKit {
       part.el = node("div", { class: "ax-control ax-toggle" }, part.input, label);
     } else {
       part.input = node("input", { type: "range", ...common });
-      part.output = node("output", { for: id });
+      // Screen readers have the value from the slider itself.
+      part.output = node("span", { class: "ax-value", "aria-hidden": "true" });
       part.input.addEventListener("input", () => {
         this.stop();
         this.put(part, this.read(part));
       });
-      label.append(" ", part.output);
       const row = node("div", { class: "ax-row" }, part.input);
       if (control.play) {
         part.play = node("button", { type: "button", class: "ax-button ax-play", onclick: () => this.toggle(part) });
         row.prepend(part.play);
       }
-      part.el = node("div", { class: "ax-control ax-range" }, label, row);
+      part.el = node("div", { class: "ax-control ax-range" }, node("div", {}, label, " ", part.output), row);
     }
     return part;
   }
