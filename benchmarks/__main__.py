@@ -95,7 +95,12 @@ def _command(arguments: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 1 when one of ours is missing or any fails its check."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.no_peers and (args.merge or args.resume):
+        parser.error(
+            "--no-peers would drop the peers' rows from the file: not with --merge, --resume"
+        )
     rows = _chosen(args.only)
     if args.list:
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -68,8 +69,6 @@ class Session:
         self._history: dict[tuple[str, str, str], _History] = {}
         self._bytes = available_bytes()
         self._spent: dict[tuple[str, int], float] = {}
-        for one in document["rows"]:
-            self._remember(one)
 
     def measure(self, rows: Sequence[Row], *, skip_done: bool = False) -> None:
         """Check and measure every row at every length."""
@@ -86,7 +85,12 @@ class Session:
                 self.document, name, n, wanted, memory=self.options.memory
             ):
                 self.say(f"[{number}/{total}] {name}, n = {n}: already measured")
+                for one in self.document["rows"]:
+                    if (one["mechanism"], one["n"]) == (name, n):
+                        self._remember(one)
                 continue
+            if n >= PROBES[0]:
+                gc.collect()
             self.say(f"[{number}/{total}] {name}, n = {n}{self._time_left(waiting[number - 1 :])}")
             start = time.perf_counter()
             entries = self._measure_length(row, n, present[name])
@@ -95,18 +99,15 @@ class Session:
             self.save()
 
     def _time_left(self, waiting: Sequence[tuple[Row, int]]) -> str:
+        """Say how long the rest may take, from what the same or the last length took so far."""
         if not self._spent:
             return ""
-        left = 0.0
-        for row, n in waiting:
-            own = {size: s for (name, size), s in self._spent.items() if name == row.mechanism}
-            others = [s for (_, size), s in self._spent.items() if size == n]
-            if others:
-                left += sum(others) / len(others)
-            else:
-                last = max(own or {size: 0 for _, size in self._spent})
-                spent = max(s for (_, size), s in self._spent.items() if size == last)
-                left += spent * (n / last)
+        by_size: dict[int, list[float]] = {}
+        for (_, size), seconds in self._spent.items():
+            by_size.setdefault(size, []).append(seconds)
+        mean = {size: sum(seconds) / len(seconds) for size, seconds in by_size.items()}
+        last = max(mean)
+        left = sum(mean.get(n, mean[last] * n / last) for _, n in waiting)
         return f" (about {max(1, round(left / 60))} min left)"
 
     def _present(self, row: Row) -> list[Implementation]:
@@ -180,7 +181,7 @@ class Session:
             if seconds > self.options.limit:
                 del times[key]
                 limit = f"limit {self.options.limit:g} s"
-                entry.update(status="over limit", reason=f"one run took {seconds:.1f} s ({limit})")
+                entry.update(status="over limit", reason=f"one run took {seconds:.2f} s ({limit})")
             else:
                 warm[key] = seconds
 
@@ -213,10 +214,14 @@ class Session:
         rounds = rounds_for(one_round, self.options.repeats, self.options.budget)
         self.say(f"  timing {len(times)} calls × {rounds} rounds, about {one_round * rounds:.0f} s")
         order = list(times)
-        for turn in range(rounds):
-            shift = turn % len(order)
-            for key in order[shift:] + order[:shift]:
-                times[key].append(timed(cases[key[0]], key[1]))
+        gc.disable()
+        try:
+            for turn in range(rounds):
+                shift = turn % len(order)
+                for key in order[shift:] + order[:shift]:
+                    times[key].append(timed(cases[key[0]], key[1]))
+        finally:
+            gc.enable()
 
     def _prepare(
         self,
@@ -277,7 +282,7 @@ class Session:
             return f"over the limit already at n = {past.stopped}"
         seconds = predict(past.seconds, n)
         if seconds is not None and seconds > self.options.limit:
-            return f"predicted {seconds:.0f} s (limit {self.options.limit:g} s)"
+            return f"predicted {seconds:.2g} s (limit {self.options.limit:g} s)"
         size = predict(past.peak, n)
         if size is None and (largest := predict(past.largest, n)) is not None:
             size = PEAK_OVER_LARGEST * largest
