@@ -204,6 +204,44 @@ def test_any_gradient_is_that_of_the_matrix(call):
         assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pattern": "strided", "stride": 128},
+        {"pattern": "strided", "stride": 200, "heads": "split"},
+        {"pattern": "fixed", "stride": 128, "summary": 8},
+        {"pattern": "fixed", "stride": 200, "summary": 3, "heads": "split"},
+    ],
+    ids=lambda o: "-".join(map(str, o.values())),
+)
+def test_a_long_input_is_exact_at_every_row_that_is_looked_at(normal, options, causal):
+    # More pairs than are held at a time; the oracle answers for some of the queries only.
+    n, heads = 8201, 3
+    rows = torch.tensor([0, 1, 127, 128, 129, 2047, 2048, 4095, 4099, 6000, 8191, 8192, 8200])
+    q, k, v = normal(1, heads, n, 4), normal(1, heads, n, 4), normal(1, heads, n, 2)
+    key_mask = torch.arange(n)[None] % 11 != 4
+    i, j, l = rows[:, None], torch.arange(n), options["stride"]  # noqa: E741 (the paper's letter)
+    if options["pattern"] == "strided":
+        local, far = (i - j).abs() <= l, (i - j) % l == 0
+    else:
+        local, far = i // l == j // l, (j % l >= l - options["summary"]).expand(len(rows), n)
+    both = torch.stack([local | far] * heads)
+    visible = torch.stack([local, local, far]) if "heads" in options else both
+    visible = visible & key_mask & ((j <= i) | (not causal))
+
+    fast = [x.clone().requires_grad_() for x in (q, k, v)]
+    out = sparse_transformer_attention(*fast, causal=causal, key_mask=key_mask, **options)
+    slow = [x.clone().requires_grad_() for x in (q, k, v)]
+    scores = (slow[0][:, :, rows] @ slow[1].mT / 2).masked_fill(~visible, -1e300)
+    expected = torch.softmax(scores, -1).masked_fill(~visible, 0.0) @ slow[2]
+    assert_close(out[:, :, rows], expected, rtol=1e-12, atol=1e-12)
+    out[:, :, rows].sin().sum().backward()
+    expected.sin().sum().backward()
+    for one, other in zip(fast, slow, strict=True):
+        assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-12)
+
+
 # Limits
 
 
