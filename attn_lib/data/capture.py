@@ -30,7 +30,12 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear
 
 __all__ = [
+    "AGREEMENT",
     "HEADS",
+    "HEAD_DIM",
+    "LAYERS",
+    "LAYER_NORM_EPS",
+    "NUM_HEADS",
     "Capture",
     "compare_with_transformers",
     "forward",

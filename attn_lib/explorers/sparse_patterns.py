@@ -18,7 +18,7 @@ from attn_lib.explorers._pack import Coding
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["DIRECT", "LENGTH", "LOST", "SparsePatterns", "two_hops"]
+__all__ = ["DIRECT", "LENGTH", "LOST", "Matrix", "SparsePatterns", "two_hops"]
 
 LENGTH = 128
 DIRECT = 254
