@@ -182,7 +182,8 @@ def test_dunder_all_is_what_is_public(path):
             defined.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = {t.id for t in targets if isinstance(t, ast.Name)}
+            leaves = [leaf for target in targets for leaf in ast.walk(target)]
+            names = {leaf.id for leaf in leaves if isinstance(leaf, ast.Name)}
             if "__all__" in names:
                 declared = ast.literal_eval(node.value)
             defined |= names
