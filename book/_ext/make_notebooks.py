@@ -14,8 +14,9 @@ Choices that are not obvious:
   address the page then carries. A copy in somebody's Drive has no siblings, so the last cell lists
   every chapter's full Colab address.
 - Links inside a notebook lead to headings. JupyterLab gives every heading an anchor made from its
-  text and strips ``id`` and ``name`` from other elements; Colab makes no anchors but keeps
-  ``<a id>``. A heading that is linked to therefore gets an ``<a id>`` of the same name.
+  text (of a formula: of its letters) and strips ``id`` and ``name`` from other elements; Colab
+  makes no anchors but keeps ``<a id>``. A heading that is linked to therefore gets an ``<a id>``
+  of the same name.
 - Images are data addresses, not cell attachments, which Colab does not show.
 - Display mathematics inside a quotation stands on one line: Jupyter cuts formulas out before it
   reads Markdown, so a ``>`` at the start of a second line would end up in the formula.
@@ -398,7 +399,7 @@ class Book:
             slug = f"{base}-{count}"
             count += 1
         shown = "".join(
-            f"${c.content}$" if c.type == "math_inline" else c.content
+            _spoken(c.content) if c.type == "math_inline" else c.content
             for c in children
             if c.type in ("text", "code_inline", "math_inline")
         )
@@ -472,8 +473,11 @@ class Book:
         for option_name in options:
             if option_name not in known:
                 raise place.error(f"no translation for the option {option_name!r} of {{{name}}}")
-        body = "\n".join(lines[taken:])
-        return Directive(name, argument, options, body, place.line, place.line + 1 + taken)
+        body, line = "\n".join(lines[taken:]), place.line + 1 + taken
+        if name in ADMONITIONS and argument:
+            # These have no title of their own: what stands on the first line begins the text.
+            body, line, argument = f"{argument}\n{body}".rstrip("\n"), line - 1, ""
+        return Directive(name, argument, options, body, place.line, line)
 
     def _note(self, error: SourceError) -> None:
         if str(error) not in self.errors:
@@ -658,29 +662,23 @@ class Book:
         }[name]
         return method(directive, place)
 
-    def _title_and_body(self, directive: Directive, place: Place) -> tuple[str, str, int]:
-        """Return title, body and the body's line; admonitions may begin on the first line."""
-        name, argument = directive.name, directive.argument
-        body, line = directive.body, directive.body_line
-        if name in ADMONITIONS and argument:
-            body = f"{argument}\n{body}" if body else argument
-            line = directive.line if line == directive.line + 1 else line - 1
-            argument = ""
-        title = argument or ADMONITIONS.get(name, "Details" if name == "dropdown" else "")
-        if name == "admonition" and not title:
+    def _title(self, directive: Directive, place: Place) -> str:
+        named = ADMONITIONS.get(directive.name, "")
+        title = directive.argument or named or ("Details" if directive.name == "dropdown" else "")
+        if directive.name == "admonition" and not title:
             raise place.error("an admonition needs a title")
-        return self.text(title, place), body, line
+        return self.text(title, place)
 
     def _quotation(self, directive: Directive, place: Place) -> list[str]:
         quoted = replace(place, quoted=True)
-        title, body, line = self._title_and_body(directive, quoted)
-        inner = self.markdown(body, replace(quoted, line=line))
+        title = self._title(directive, quoted)
+        inner = self.markdown(directive.body, replace(quoted, line=directive.body_line))
         heading = [f"**{title}**", ""] if title else []
         return [f"> {text}".rstrip() for text in blank_ends_removed([*heading, *inner])]
 
     def _details(self, directive: Directive, place: Place) -> list[str]:
-        title, body, line = self._title_and_body(directive, place)
-        inner = self.markdown(body, replace(place, line=line))
+        title = self._title(directive, place)
+        inner = self.markdown(directive.body, replace(place, line=directive.body_line))
         opened = " open" if "open" in directive.options else ""
         summary = f"<summary><b>{self.plain.renderInline(title)}</b></summary>"
         return [f"<details{opened}>", summary, "", *inner, "", "</details>"]
@@ -934,7 +932,12 @@ class Book:
             content = one_line(content)
         if place.cell:
             content = content.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
-        mark = "$$" if token.type == "math_inline_double" else "$"
+        mark = "$"
+        if token.type == "math_inline_double":
+            mark = "$$"
+            if _has_bare_rows(content):
+                content = _wrapped("aligned", content)
+                content = one_line(content) if place.quoted or place.cell else content
         return f"{mark}{content}{mark}"
 
     @staticmethod
@@ -1228,6 +1231,11 @@ class Book:
 
 def _wrapped(environment: str, latex: str) -> str:
     return f"\\begin{{{environment}}}\n{latex}\n\\end{{{environment}}}"
+
+
+def _spoken(latex: str) -> str:
+    """Return the letters and signs that a simple formula leaves in a heading's anchor."""
+    return re.sub(r"\\[a-zA-Z]+|[\\^_{}\s]", "", latex)
 
 
 def _has_bare_rows(latex: str) -> bool:
