@@ -151,10 +151,15 @@ def attend_over_parts(
     .. [2] Tri Dao, Daniel Y. Fu, Stefano Ermon, Atri Rudra, Christopher Ré. FlashAttention: Fast
        and Memory-Efficient Exact Attention with IO-Awareness. 2022, arXiv:2205.14135.
     """
-    keys, values, masks = zip(*sources, strict=True)
-    tensors = [x for pair in zip(keys, values, strict=True) for x in pair]
-    out: Tensor = _AttendOverParts.apply(q, scale, tuple(parts), masks, *tensors)
-    return out
+    batch, heads = q.shape[:2]
+    tensors = [x.flatten(0, 1) for keys, values, _ in sources for x in (keys, values)]
+    masks = tuple(
+        None if mask is None else mask.repeat_interleave(heads, dim=0) for _, _, mask in sources
+    )
+    out: Tensor = _AttendOverParts.apply(  # type: ignore[no-untyped-call]
+        q.flatten(0, 1), scale, tuple(parts), masks, *tensors
+    )
+    return out.view(batch, heads, *out.shape[1:])
 
 
 class _AttendOverParts(torch.autograd.Function):
@@ -168,9 +173,9 @@ class _AttendOverParts(torch.autograd.Function):
         *tensors: Tensor,
     ) -> Tensor:
         keys, values = tensors[0::2], tensors[1::2]
-        out = q.new_zeros(*q.shape[:3], values[0].shape[-1])
-        top = q.new_full((*q.shape[:3], 1), -math.inf)  # a row's largest score so far
-        total = q.new_zeros(*q.shape[:3], 1)  # its sum of exp(score - top) so far
+        out = q.new_zeros(*q.shape[:2], values[0].shape[-1])
+        top = q.new_full((*q.shape[:2], 1), -math.inf)  # a row's largest score so far
+        total = q.new_zeros(*q.shape[:2], 1)  # its sum of exp(score - top) so far
         for tile in _tiles(parts, masks, q, keys):
             scores = tile.scores(q, keys, scale)
             row_top = tile.rows(top)
@@ -211,24 +216,23 @@ class _AttendOverParts(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Tile:
-    """Some groups of one part, in some heads of one batch item: what is computed at a time."""
+    """Some groups of one part, in some slices (a slice is one head of one batch item)."""
 
     part: Part
-    item: int
-    heads: slice
+    slices: slice
     groups: slice
-    allowed: Tensor | None  # broadcasts to (heads, groups, rows, columns)
+    allowed: Tensor | None  # broadcasts to (slices, groups, rows, columns)
 
     def rows(self, x: Tensor) -> Tensor:
-        """View this tile's rows of x (batch, heads, q_len, width)."""
-        return self.part.rows(x[self.item, self.heads])[:, self.groups]
+        """View this tile's rows of x (slices, q_len, width)."""
+        return self.part.rows(x[self.slices])[:, self.groups]
 
     def columns(self, sources: Sequence[Tensor]) -> Tensor:
-        """View this tile's columns of its source (batch, heads, length, width)."""
-        return self.part.columns(sources[self.part.source][self.item, self.heads])[:, self.groups]
+        """View this tile's columns of its source (slices, length, width)."""
+        return self.part.columns(sources[self.part.source][self.slices])[:, self.groups]
 
     def scores(self, q: Tensor, keys: Sequence[Tensor], scale: float) -> Tensor:
-        """Scaled products (heads, groups, rows, columns), -inf where the pair is not allowed."""
+        """Scaled products (slices, groups, rows, columns), -inf where the pair is not allowed."""
         scores = (self.rows(q) * scale) @ self.columns(keys).mT
         if self.allowed is not None:
             scores.masked_fill_(~self.allowed, -math.inf)
@@ -241,34 +245,30 @@ def _tiles(
     q: Tensor,
     keys: Sequence[Tensor],
 ) -> Iterator[_Tile]:
-    """Cut every part into tiles of at most about `_CHUNK` scores."""
-    batch, heads = q.shape[:2]
-    for part in parts if batch * heads else ():
-        rows, columns = part.rows(q[0, :1]), part.columns(keys[part.source][0, :1])
+    """Cut every part into tiles of about `_CHUNK` scores at most."""
+    for part in parts if len(q) else ():
+        rows, columns = part.rows(q[:1]), part.columns(keys[part.source][:1])
         groups, per_group = rows.shape[1], rows.shape[2] * columns.shape[2]
         if groups * per_group == 0:
             continue
         group_step = max(1, min(groups, _CHUNK // per_group))
-        head_step = max(1, _CHUNK // (group_step * per_group))
-        mask = masks[part.source]
-        for item in range(batch):
-            real = None
-            if mask is not None:
-                real = part.columns(mask[item : item + 1, :, None])[..., None, :, 0]
-            for first_head in range(0, heads, head_step):
-                for first in range(0, groups, group_step):
-                    yield _Tile(
-                        part,
-                        item,
-                        slice(first_head, first_head + head_step),
-                        slice(first, first + group_step),
-                        _both(part.allowed, real, slice(first, first + group_step)),
-                    )
+        slice_step = max(1, _CHUNK // (group_step * per_group))
+        for first_slice in range(0, len(q), slice_step):
+            slices = slice(first_slice, first_slice + slice_step)
+            for first in range(0, groups, group_step):
+                chosen = slice(first, first + group_step)
+                yield _Tile(part, slices, chosen, _allowed(part, masks, slices, chosen))
 
 
-def _both(allowed: Tensor | None, real: Tensor | None, groups: slice) -> Tensor | None:
-    if allowed is not None and allowed.shape[0] > 1:
+def _allowed(
+    part: Part, masks: Sequence[Tensor | None], slices: slice, groups: slice
+) -> Tensor | None:
+    """The pairs of a tile that belong to the part and whose key is real."""
+    allowed = part.allowed
+    if allowed is not None and len(allowed) > 1:
         allowed = allowed[groups]
-    if real is None:
+    mask = masks[part.source]
+    if mask is None:
         return allowed
-    return real[:, groups] if allowed is None else real[:, groups] & allowed
+    real = part.columns(mask[slices, :, None])[:, groups, None, :, 0]
+    return real if allowed is None else real & allowed
