@@ -256,7 +256,7 @@ class _Grid:
 
     def _by_block(self, x: Tensor, *, blocks: slice) -> Tensor:
         """(slices, length, width) → (slices, blocks, places, width)."""
-        return x.unflatten(1, (-1, self.block))[:, blocks]
+        return x.view(len(x), -1, self.block, x.shape[-1])[:, blocks]
 
     def _same_place(self, x: Tensor, *, blocks: slice) -> Tensor:
         """(slices, length, width) → (slices, places, blocks, width)."""
