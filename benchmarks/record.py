@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+import attn_lib
+
 __all__ = [
     "SCHEMA_VERSION",
     "STATUSES",
@@ -68,7 +70,11 @@ def machine(threads: int) -> dict[str, Any]:
 
 def versions(packages: Iterable[str]) -> dict[str, str | None]:
     """Return the installed version of Python and of each distribution; None where it is absent."""
-    found: dict[str, str | None] = {"python": platform.python_version(), "torch": torch.__version__}
+    found: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "attn-lib": attn_lib.__version__,
+    }
     for package in packages:
         if package not in found:
             try:

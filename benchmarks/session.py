@@ -159,6 +159,8 @@ class Session:
             for one in present
             for pass_ in PASSES
         }
+        if self.options.memory:
+            self.say("  peak memory, each call in a process of its own")
         cases: dict[str, Case] = {}
         times: dict[Key, list[float]] = {}
         for row_, one in self._with_baseline(row, present):
