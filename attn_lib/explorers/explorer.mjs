@@ -89,8 +89,7 @@ class PageSource {
     this.spec = header.spec;
     this.isLive = false;
     this.arrays = header.arrays.map(([coding, shape, offset, length]) => {
-      const bytes = payload.subarray(offset, offset + length);
-      return { coding, shape, bytes };
+      return decode(coding, shape, payload.subarray(offset, offset + length));
     });
     this.names = header.names;
     this.states = header.states;
@@ -121,9 +120,7 @@ class PageSource {
     const places = this.frames.get(JSON.stringify(canonical(this.spec, state)));
     const frame = {};
     this.names.forEach((name, k) => {
-      const array = this.arrays[places[k]];
-      if (!array.values) Object.assign(array, decode(array.coding, array.shape, array.bytes));
-      frame[name] = array;
+      frame[name] = this.arrays[places[k]];
     });
     use(frame, state);
   }
@@ -839,9 +836,12 @@ const VIEWS = {
         const local = frame.local.values;
         const summary = frame.summary.values;
         const via = frame.via.values;
+        let lostEdges = 0;
         for (let i = 0, k = 0; i < n; i++)
-          for (let j = 0; j < n; j++, k++)
+          for (let j = 0; j < n; j++, k++) {
             cells[k] = j > i ? 0 : (local[k] | (summary[k] << 1)) + (via[k] === facts.lost ? LOST : REACHED);
+            if (cells[k] > LOST) lostEdges++;
+          }
         const sets = apart(frame) ? ["local", "summary", "both"] : ["merged", "merged", "merged"];
         matrix.paint(
           cells,
@@ -850,7 +850,8 @@ const VIEWS = {
         const shades = apart(frame)
           ? [["local", words.local], ["summary", words.summary], ["both", words.both]]
           : [["merged", words.merged]];
-        legend.show([...shades, ["reached", words.reached], ["lost", words.lost]]);
+        const losses = lostEdges ? [["lost-edge", words.lost_edge]] : [];
+        legend.show([...shades, ["reached", words.reached], ["lost", words.lost], ...losses]);
 
         const edges = [...frame.edges.values];
         const rows = [...frame.largest_row.values];
@@ -921,6 +922,7 @@ function mount(root, source, { start, address, onUser }) {
 
   const status = node("p", { class: "ax-status", role: "status", "aria-live": "polite" });
   const say = (text) => setText(status, text);
+  // What tests read: which state is drawn, and digests of the arrays that it is drawn from.
   const publish = () => {
     root.dataset.state = JSON.stringify(drawn);
     root.dataset.pick = JSON.stringify(pick);
@@ -948,6 +950,7 @@ function mount(root, source, { start, address, onUser }) {
     address.write(values);
   };
   let waiting = null;
+  let publishing = null;
   const draw = () => {
     waiting ??= setTimeout(() => say(spec.words.waiting), 400);
     source.frame(
@@ -959,7 +962,8 @@ function mount(root, source, { start, address, onUser }) {
         drawn = { ...shown };
         view.draw(frame, drawn, theme);
         point();
-        publish();
+        clearTimeout(publishing);
+        publishing = setTimeout(publish);
       },
       (error) => {
         clearTimeout(waiting);
@@ -988,7 +992,9 @@ function mount(root, source, { start, address, onUser }) {
   });
 
   const fallback = [...root.children];
-  root.replaceChildren(kit.el, status, view.el, ...fallback.filter((el) => el.tagName === "SCRIPT"));
+  // The words come last, so that a longer sentence moves nothing away from under the pointer; the
+  // style sheet keeps them in sight.
+  root.replaceChildren(kit.el, view.el, status, ...fallback.filter((el) => el.tagName === "SCRIPT"));
   root.classList.add("ax-live");
 
   const retheme = () => {
@@ -1058,6 +1064,7 @@ function mount(root, source, { start, address, onUser }) {
     close() {
       kit.stop();
       clearTimeout(waiting);
+      clearTimeout(publishing);
       stop.abort();
       themes.disconnect();
       sizes.disconnect();

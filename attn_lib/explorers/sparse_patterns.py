@@ -190,6 +190,7 @@ class SparsePatterns(Explorer):
         "merged": "computed",
         "reached": "reached in two hops",
         "lost": "not reached in two hops",
+        "lost_edge": "in a set, yet not kept",
         "edges": "Pairs computed, of n² = {cells}",
         "edges_value": "{edges}",
         "edges_apart": "{local} and {summary}",
