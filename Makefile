@@ -23,7 +23,7 @@ help:
 	@echo 'make serve      open the built book at http://127.0.0.1:$(PORT) (PORT=... for another)'
 	@echo 'make test       build the book and run all tests'
 	@echo 'make notebooks  write notebooks/ from the chapters in book/'
-	@echo 'make bench      measure every mechanism beside its peers'
+	@echo 'make bench      measure every mechanism beside its peers (ARGS=--resume goes on where it stopped)'
 	@echo 'make env        make $(VENV), the environment that all of these use'
 	@echo 'make clean      remove what the other targets built, except $(VENV)'
 
@@ -64,7 +64,7 @@ notebooks: $(STAMP)
 	$(RUN) book/_ext/make_notebooks.py
 
 bench: $(STAMP)
-	$(RUN) -m benchmarks
+	$(RUN) -m benchmarks $(ARGS)
 
 clean:
 	rm -rf _build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
