@@ -19,6 +19,7 @@ sys.path.append(str(ROOT / "book" / "_ext"))
 
 import bilingual_titles  # noqa: E402
 import execution_cache  # noqa: E402
+import lighten_images  # noqa: E402
 import notebook_buttons  # noqa: E402
 import prerender_math  # noqa: E402
 import trim_theme  # noqa: E402
@@ -268,6 +269,34 @@ def test_unused_scripts_stay_off_a_page_but_not_off_the_search() -> None:
         context = {"script_files": list(scripts)}
         trim_theme.leave_out_scripts(None, page, "page.html", context, None)
         assert context["script_files"] == left
+
+
+def test_icon_rules_leave_the_style_sheet_and_others_stay(tmp_path: Path) -> None:
+    sheet = tmp_path / "_static" / "styles" / "theme.css"
+    sheet.parent.mkdir(parents=True)
+    icons = (
+        '.fa-a:before,.fa-b:before{content:"\\f0c9"}@font-face{font-family:"Font Awesome 7 Free"}'
+    )
+    sheet.write_text(f".fade{{opacity:0}}{icons}.fa-spin{{--fa-x:1}}")
+    trim_theme.remove_files(SimpleNamespace(outdir=str(tmp_path)), None)
+    assert sheet.read_text() == ".fade{opacity:0}.fa-spin{--fa-x:1}"
+
+
+def test_pictures_are_packed_without_losing_a_pixel(tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "_images"
+    folder.mkdir()
+    picture = Image.effect_noise((13, 7), 90).convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize((13, 7)))
+    picture.save(folder / "a.png")
+    page = tmp_path / "page.html"
+    page.write_text('<img src="../_images/a.png"><img src="../_static/a.png">')
+    builder = SimpleNamespace(format="html")
+    lighten_images.lighten(SimpleNamespace(outdir=str(tmp_path), builder=builder), None)
+    assert page.read_text() == '<img src="../_images/a.webp"><img src="../_static/a.png">'
+    assert [path.name for path in folder.iterdir()] == ["a.webp"]
+    assert Image.open(folder / "a.webp").tobytes() == picture.tobytes()
 
 
 def test_unused_files_are_removed_from_the_built_book(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ files themselves go, with the scripts that no page of this book needs.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from sphinx.application import Sphinx
 
 UNUSED_SCRIPTS = frozenset({"design-tabs.js", "searchtools.js", "language_data.js"})
+UNUSED_RULES = re.compile(
+    r'(?:\.fa-[a-z0-9-]+:before,?)+\{content:"[^"]*"\}|@font-face\{[^}]*Font ?Awesome[^}]*\}'
+)
 UNUSED_FILES = (
     "_static/design-tabs.js",
     "_static/images",
@@ -49,6 +53,9 @@ def remove_files(app: Sphinx, exception: Exception | None) -> None:
             path.unlink(missing_ok=True)
     for path in static.rglob("*.map"):
         path.unlink()
+    for path in static.glob("styles/*.css"):
+        rules = path.read_text(encoding="utf-8")
+        path.write_text(UNUSED_RULES.sub("", rules), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
