@@ -1015,9 +1015,9 @@ class Book:
         if other.is_notebook:
             if target.anchor:
                 other.linked.add(target.anchor)
-            fragment = f"#{quote(target.anchor, safe='')}" if target.anchor else ""
+            fragment = _fragment(target.anchor) if target.anchor else ""
             if other is page:
-                return fragment or "#" + quote(next(iter(page.headings.values())).anchor, safe="")
+                return fragment or _fragment(next(iter(page.headings.values())).anchor)
             return f"{other.stem}.ipynb{fragment}"
         fragment = f"#{quote(target.slug)}" if target.slug else ""
         if self.site:
@@ -1236,6 +1236,11 @@ def _wrapped(environment: str, latex: str) -> str:
 def _spoken(latex: str) -> str:
     """Return the letters and signs that a simple formula leaves in a heading's anchor."""
     return re.sub(r"\\[a-zA-Z]+|[\\^_{}\s]", "", latex)
+
+
+def _fragment(anchor: str) -> str:
+    """Return the link to an anchor; JupyterLab wants it written out, not percent-encoded."""
+    return "#" + re.sub(r"[\s()<>\[\]\\\"'`|*%]", lambda match: quote(match[0]), anchor)
 
 
 def _has_bare_rows(latex: str) -> bool:
