@@ -72,7 +72,9 @@ def open_page(page: Page, address: str) -> None:
 
 
 def state_of(root: Locator) -> dict[str, Any]:
-    return json.loads(root.get_attribute("data-state"))
+    """Return the state that is drawn; it is published a moment after the drawing."""
+    later = "el => new Promise(done => setTimeout(() => done(el.dataset.state)))"
+    return json.loads(root.evaluate(later))
 
 
 def settle(root: Locator, name: str, old: Any) -> dict[str, Any]:
@@ -483,6 +485,7 @@ def test_the_address_holds_the_state_of_each(
     assert json.loads(three.get_attribute("data-pick")) == [50, 9]
 
     three.get_by_role("button", name=COMMON_WORDS["reset"]).click()
+    settle(three, "stride", 20)
     assert check_drawn(three, SparsePatterns)["stride"] == 16
     wait_for_fragment(again, {entry for entry in wanted if "-2." not in entry})
     for explorer in (one, two):
