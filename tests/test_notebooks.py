@@ -11,9 +11,11 @@ import sys
 import textwrap
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -104,6 +106,17 @@ def test_first_cell_installs_the_library_from_the_configured_address(write):
     source = "".join(first["source"])
     assert '%pip install -q "attn_lib @ git+https://github.com/o/r"' in source
     assert source.index("except ImportError") < source.index("%pip")
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_first_cell_installs_only_what_is_missing(write, monkeypatch, missing):
+    code = TransformerManager().transform_cell("".join(write("Text.")[0]["source"]))
+    calls = []
+    shell = SimpleNamespace(run_line_magic=lambda *call: calls.append(call))
+    monkeypatch.setitem(sys.modules, "attn_lib", None if missing else SimpleNamespace())
+    exec(code, {"get_ipython": lambda: shell})
+    install = ("pip", 'install -q "attn_lib @ git+https://github.com/o/r"')
+    assert calls == ([install] if missing else [])
 
 
 def test_title_line_leads_to_colab_and_source(write):
