@@ -312,7 +312,7 @@ def test_a_widget_has_its_controls_as_traits(explorer: type[Explorer]) -> None:
     made = explorer()
     for name, control in explorer.controls().items():
         assert getattr(made, name) == control.default_value
-        assert made.trait_metadata(name, "sync") is True
+        assert made.traits()[name].metadata["sync"] is True
     state = made.get_state()
     assert set(explorer.controls()) <= set(state)
     small = {name: value for name, value in state.items() if name not in ("_esm", "_css")}

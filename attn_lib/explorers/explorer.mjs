@@ -516,11 +516,14 @@ class Legend {
   }
 }
 
+// Labelled numbers. Plain boxes: pages have ideas of their own about definition lists.
 class Readouts {
   constructor(labels) {
-    this.values = labels.map(() => node("dd"));
-    this.el = node("dl", { class: "ax-readouts" });
-    labels.forEach((label, k) => this.el.append(node("div", {}, node("dt", {}, label), this.values[k])));
+    this.values = labels.map(() => node("div", { class: "ax-readout" }));
+    this.el = node("div", { class: "ax-readouts" });
+    labels.forEach((label, k) =>
+      this.el.append(node("div", {}, node("div", { class: "ax-readout-label" }, label), this.values[k])),
+    );
   }
 
   show(texts) {
@@ -553,7 +556,8 @@ class ControlKit {
     const { controls, words } = source.spec;
     this.words = words;
     this.parts = controls.map((control) => this.build(control));
-    this.reset = node("button", { type: "button", class: "ax-button ax-reset", onclick: onReset }, words.reset);
+    this.reset = this.button("ax-reset", onReset);
+    this.reset.append(words.reset);
     this.el = node(
       "div",
       { class: "ax-controls", role: "group", "aria-label": words.controls },
@@ -561,6 +565,11 @@ class ControlKit {
       this.reset,
     );
     this.timer = null;
+  }
+
+  button(name, press) {
+    const suppress = { "data-lm-suppress-shortcuts": "true" };
+    return node("button", { type: "button", class: `ax-button ${name}`, onclick: press, ...suppress });
   }
 
   build(control) {
@@ -586,7 +595,7 @@ class ControlKit {
       });
       const row = node("div", { class: "ax-row" }, part.input);
       if (control.play) {
-        part.play = node("button", { type: "button", class: "ax-button ax-play", onclick: () => this.toggle(part) });
+        part.play = this.button("ax-play", () => this.toggle(part));
         row.prepend(part.play);
       }
       part.el = node("div", { class: "ax-control ax-range" }, node("div", {}, label, " ", part.output), row);
@@ -1076,6 +1085,7 @@ function mount(root, source, { start, address, onUser }) {
 function hydrate(page) {
   const seen = {};
   const roots = [...page.querySelectorAll(".attn-explorer[data-explorer]")];
+  if (!("DecompressionStream" in window)) return;
   for (const root of roots) {
     const name = root.dataset.explorer;
     seen[name] = (seen[name] ?? 0) + 1;
