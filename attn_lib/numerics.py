@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["Part", "attend_over_parts", "hide_keys", "masked_softmax", "pad_length"]
 
-_CHUNK = 2**17
-"""Scores held at a time by `attend_over_parts`: half a megabyte in float32 stays in cache."""
+_CHUNK = 2**19
+"""Scores held at a time by `attend_over_parts`: 2 MB in float32 stay in a core's cache."""
 
 
 def masked_softmax(scores: Tensor, allowed: Tensor | None = None) -> Tensor:
@@ -221,7 +221,7 @@ class _Tile:
     part: Part
     slices: slice
     groups: slice
-    allowed: Tensor | None  # broadcasts to (slices, groups, rows, columns)
+    hidden: Tensor | None  # True = no pair; broadcasts to (slices, groups, rows, columns)
 
     def rows(self, x: Tensor) -> Tensor:
         """View this tile's rows of x (slices, q_len, width)."""
@@ -234,8 +234,8 @@ class _Tile:
     def scores(self, q: Tensor, keys: Sequence[Tensor], scale: float) -> Tensor:
         """Scaled products (slices, groups, rows, columns), -inf where the pair is not allowed."""
         scores = (self.rows(q) * scale) @ self.columns(keys).mT
-        if self.allowed is not None:
-            scores.masked_fill_(~self.allowed, -math.inf)
+        if self.hidden is not None:
+            scores.masked_fill_(self.hidden, -math.inf)
         return scores
 
 
@@ -246,29 +246,23 @@ def _tiles(
     keys: Sequence[Tensor],
 ) -> Iterator[_Tile]:
     """Cut every part into tiles of about `_CHUNK` scores at most."""
+    padding = [None if mask is None else ~mask for mask in masks]
     for part in parts if len(q) else ():
         rows, columns = part.rows(q[:1]), part.columns(keys[part.source][:1])
         groups, per_group = rows.shape[1], rows.shape[2] * columns.shape[2]
         if groups * per_group == 0:
             continue
+        outside = None if part.allowed is None else ~part.allowed
         group_step = max(1, min(groups, _CHUNK // per_group))
         slice_step = max(1, _CHUNK // (group_step * per_group))
         for first_slice in range(0, len(q), slice_step):
             slices = slice(first_slice, first_slice + slice_step)
             for first in range(0, groups, group_step):
                 chosen = slice(first, first + group_step)
-                yield _Tile(part, slices, chosen, _allowed(part, masks, slices, chosen))
-
-
-def _allowed(
-    part: Part, masks: Sequence[Tensor | None], slices: slice, groups: slice
-) -> Tensor | None:
-    """The pairs of a tile that belong to the part and whose key is real."""
-    allowed = part.allowed
-    if allowed is not None and len(allowed) > 1:
-        allowed = allowed[groups]
-    mask = masks[part.source]
-    if mask is None:
-        return allowed
-    real = part.columns(mask[slices, :, None])[:, groups, None, :, 0]
-    return real if allowed is None else real & allowed
+                hidden = outside if outside is None or len(outside) == 1 else outside[chosen]
+                padded = padding[part.source]
+                if padded is not None:
+                    padded = part.columns(padded[slices, :, None])[:, chosen, None, :, 0]
+                    if padded.any():  # most tiles have none, and save the pass
+                        hidden = padded if hidden is None else padded | hidden
+                yield _Tile(part, slices, chosen, hidden)
