@@ -8,6 +8,10 @@ that it implies.
 
 from attn_lib import catalog, costs, layers, masks, numerics
 from attn_lib.mechanisms import (
+    explicit_sparse_attention,
+    explicit_sparse_weights,
+    longformer_attention,
+    longformer_weights,
     softmax_attention,
     softmax_weights,
     sparse_transformer_attention,
@@ -17,7 +21,11 @@ from attn_lib.mechanisms import (
 __all__ = [
     "catalog",
     "costs",
+    "explicit_sparse_attention",
+    "explicit_sparse_weights",
     "layers",
+    "longformer_attention",
+    "longformer_weights",
     "masks",
     "numerics",
     "softmax_attention",

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Part", "attend_over_parts", "hide_keys", "masked_softmax", "pad_length"]
+__all__ = ["Part", "attend_over_parts", "hide_keys", "masked_softmax", "pad_length", "stretch"]
 
 _CHUNK = 2**19
 """Scores held at a time by `attend_over_parts`: 2 MB in float32 stay in a core's cache."""
@@ -81,6 +81,22 @@ def pad_length(x: Tensor, length: int) -> Tensor:
     """
     missing = length - x.shape[-2]
     return F.pad(x, (0, 0, 0, missing)) if missing else x
+
+
+def stretch(x: Tensor, *, first: int = 0, last: int) -> Tensor:
+    """View one stretch of a sequence as the only group of a `Part`.
+
+    Parameters
+    ----------
+    x : Tensor, shape (slices, length, width)
+    first, last : int
+        Positions from `first` up to, not including, `last`.
+
+    Returns
+    -------
+    Tensor, shape (slices, 1, last - first, width)
+    """
+    return x[:, None, first:last]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,10 @@
 """One file a paper: pure functions from queries, keys and values to outputs or weights."""
 
+from attn_lib.mechanisms.explicit_sparse import (
+    explicit_sparse_attention,
+    explicit_sparse_weights,
+)
+from attn_lib.mechanisms.longformer import longformer_attention, longformer_weights
 from attn_lib.mechanisms.softmax import softmax_attention, softmax_weights
 from attn_lib.mechanisms.sparse_transformer import (
     sparse_transformer_attention,
@@ -7,6 +12,10 @@ from attn_lib.mechanisms.sparse_transformer import (
 )
 
 __all__ = [
+    "explicit_sparse_attention",
+    "explicit_sparse_weights",
+    "longformer_attention",
+    "longformer_weights",
     "softmax_attention",
     "softmax_weights",
     "sparse_transformer_attention",

@@ -21,7 +21,14 @@ from torch import Tensor
 
 from attn_lib import masks
 from attn_lib._checks import check_choice, check_positive_int, check_qk, check_qkv
-from attn_lib.numerics import Part, attend_over_parts, hide_keys, masked_softmax, pad_length
+from attn_lib.numerics import (
+    Part,
+    attend_over_parts,
+    hide_keys,
+    masked_softmax,
+    pad_length,
+    stretch,
+)
 
 __all__ = ["sparse_transformer_attention", "sparse_transformer_weights"]
 
@@ -239,8 +246,8 @@ class _Grid:
                 allowed = apart if allowed is None else allowed & apart
             parts.append(
                 Part(
-                    partial(_stretch, first=first * self.block, last=last * self.block),
-                    partial(_stretch, first=0, last=seen),
+                    partial(stretch, first=first * self.block, last=last * self.block),
+                    partial(stretch, last=seen),
                     None if allowed is None else allowed[None],
                     source=1,
                 )
@@ -269,8 +276,3 @@ class _Grid:
 
     def _range(self, first: int, last: int) -> Tensor:
         return torch.arange(first, last, device=self.device)
-
-
-def _stretch(x: Tensor, *, first: int, last: int) -> Tensor:
-    """(slices, length, width) → (slices, 1, last - first, width)."""
-    return x[:, None, first:last]

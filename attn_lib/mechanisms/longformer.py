@@ -1,0 +1,324 @@
+"""Longformer: a window for everybody, and a few chosen tokens that see and are seen by all.
+
+Iz Beltagy, Matthew E. Peters, Arman Cohan. *Longformer: The Long-Document Transformer.* 2020,
+arXiv:2004.05150, section 3.1. With w keys on each side, dilation δ and global positions G, query i
+sees
+
+    {j : abs(i − j) ≤ w δ, δ divides i − j}  ∪  G        for i not in G
+    every j                                              for i in G
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attn_lib import masks
+from attn_lib._checks import check_like, check_positive_int, check_qk, check_qkv, check_tensor
+from attn_lib.numerics import (
+    Part,
+    attend_over_parts,
+    hide_keys,
+    masked_softmax,
+    pad_length,
+    stretch,
+)
+
+__all__ = ["longformer_attention", "longformer_weights"]
+
+_BLOCK = 64  # queries that share one stretch of keys, at most
+_ROWS = 1024  # queries beside the global tokens at a time
+
+
+def longformer_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    causal: bool = False,
+    key_mask: Tensor | None = None,
+    window: int,
+    dilation: int | Sequence[int] = 1,
+    global_tokens: Sequence[int] | None = None,
+    q_global: Tensor | None = None,
+    k_global: Tensor | None = None,
+    v_global: Tensor | None = None,
+) -> Tensor:
+    r"""Sliding-window attention with dilation and global tokens.
+
+    .. math:: o_i = \operatorname{softmax}_{j \in N_i}(q_i \cdot k_j / \sqrt{d})\, v_j, \qquad
+        N_i = \{j : |i - j| \le w\delta,\ \delta \mid i - j\} \cup G
+
+    Parameters
+    ----------
+    q : Tensor, shape (batch, heads, q_len, head_dim)
+    k : Tensor, shape (batch, heads, kv_len, head_dim)
+    v : Tensor, shape (batch, heads, kv_len, value_dim)
+    causal : bool
+        Let position i see positions j ≤ i only, global tokens included; needs q_len == kv_len.
+    key_mask : Tensor of bool, shape (batch, kv_len), optional
+        True = real token. A masked global token is seen by nobody. A query that may attend to
+        nothing gets zeros.
+    window : int
+        Keys seen on EACH side, at least 0; the query's own position comes on top. The paper's w is
+        the total, 2 · window.
+    dilation : int or sequence of int
+        Distance between neighbouring keys of the window, at least 1; a sequence has one a head.
+    global_tokens : sequence of int, optional
+        Positions below both q_len and kv_len that see and are seen by all, the same for every head
+        and item.
+    q_global, k_global, v_global : Tensor, optional
+        The second projections, shaped as q, k, v: used for the rows of the global tokens only. An
+        ordinary query scores a global token with q and k. Default q, k, v.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, q_len, value_dim)
+        In the dtype of `q`.
+
+    Raises
+    ------
+    TypeError
+        For what is no floating-point tensor, a mask that is not bool, an option of a wrong type.
+    ValueError
+        For shapes, dtypes, devices or options out of range.
+
+    Notes
+    -----
+    Pairs computed: n · (2 · window + block) in the window, block ≤ 128, and 2 · n · len(G); memory
+    is O(n) and a fixed number of scores at a time. A global key inside a window counts once.
+
+    Hugging Face's ``attention_window`` is the total, 2 · window; the first release's counts one
+    side, as here.
+    """
+    check_qkv(q, k, v, causal=causal, key_mask=key_mask)
+    check_positive_int("window", window, at_least=0)
+    dilations = _checked_dilations(dilation, q.shape[1])
+    hubs = _checked_positions(global_tokens, min(q.shape[2], k.shape[2]))
+    q_global = _checked_like("q_global", q_global, q)
+    k_global = _checked_like("k_global", k_global, k)
+    v_global = _checked_like("v_global", v_global, v)
+
+    compute = torch.promote_types(q.dtype, torch.float32)
+    window_q, scale = q.to(compute), q.shape[-1] ** -0.5
+    window_k, window_v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
+    real = key_mask
+    if real is None:
+        real = torch.ones(k.shape[0], k.shape[2], dtype=torch.bool, device=k.device)
+    hub = torch.tensor(hubs, dtype=torch.long, device=q.device)
+
+    def attend(which: list[int], step: int) -> Tensor:
+        band = _Band.fit(q.shape[2], k.shape[2], window, step, causal=causal)
+        heads = slice(None) if len(which) == q.shape[1] else which
+        padded_q = band.pad_queries(window_q[:, heads])
+        outside = real.index_fill(1, hub, False)  # a hub is seen as a hub, not twice
+        sources = [
+            (
+                band.pad_keys(window_k[:, heads]),
+                band.pad_keys(window_v[:, heads]),
+                band.pad_keys(outside[:, None, :, None])[:, 0, :, 0],
+            ),
+            (window_k[:, heads][:, :, hub], window_v[:, heads][:, :, hub], real[:, hub]),
+        ]
+        parts = [*band.parts(q.device), *_hub_parts(hub, q.shape[2], causal=causal)]
+        return attend_over_parts(padded_q, sources, parts, scale=scale)[:, :, : q.shape[2]]
+
+    out = _by_dilation(attend, dilations)
+    if hubs:
+        allowed = real[:, None, None, :]
+        if causal:
+            allowed = allowed & (hub[:, None] >= torch.arange(k.shape[2], device=k.device))
+        rows = F.scaled_dot_product_attention(
+            q_global.to(compute)[:, :, hub],
+            hide_keys(k_global.to(compute), key_mask),
+            hide_keys(v_global.to(compute), key_mask),
+            attn_mask=allowed,
+        )
+        out = out.index_copy(2, hub, rows)
+    return out.to(q.dtype)
+
+
+def longformer_weights(
+    q: Tensor,
+    k: Tensor,
+    *,
+    causal: bool = False,
+    key_mask: Tensor | None = None,
+    window: int,
+    dilation: int | Sequence[int] = 1,
+    global_tokens: Sequence[int] | None = None,
+    q_global: Tensor | None = None,
+    k_global: Tensor | None = None,
+) -> Tensor:
+    """The weight matrix of `longformer_attention`, written out from the sets.
+
+    Parameters
+    ----------
+    q, k, causal, key_mask, window, dilation, global_tokens, q_global, k_global
+        As in `longformer_attention`. With a `v_global` of its own, the rows of the global tokens
+        apply to that.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, q_len, kv_len)
+        In the dtype of `q`. Rows sum to 1, or to 0 where a query may attend to nothing.
+    """
+    check_qk(q, k, causal=causal, key_mask=key_mask)
+    check_positive_int("window", window, at_least=0)
+    dilations = _checked_dilations(dilation, q.shape[1])
+    hubs = _checked_positions(global_tokens, min(q.shape[2], k.shape[2]))
+    q_global = _checked_like("q_global", q_global, q)
+    k_global = _checked_like("k_global", k_global, k)
+
+    lengths = (q.shape[2], k.shape[2])
+    windows = [masks.dense(masks.dilated(window, step), *lengths) for step in dilations]
+    allowed = torch.cat(windows, dim=1) | masks.dense(masks.global_tokens(hubs), *lengths)
+    if causal:
+        allowed = allowed & masks.dense(masks.causal(), *lengths)
+    allowed = allowed.to(q.device)
+    if key_mask is not None:
+        allowed = allowed & key_mask[:, None, None, :]
+
+    compute, scale = torch.promote_types(q.dtype, torch.float32), q.shape[-1] ** -0.5
+    scores = scale * q.to(compute) @ k.to(compute).mT
+    if hubs:
+        hub = torch.tensor(hubs, device=q.device)
+        rows = scale * q_global.to(compute)[:, :, hub] @ k_global.to(compute).mT
+        scores = scores.index_copy(2, hub, rows)
+    return masked_softmax(scores, allowed).to(q.dtype)
+
+
+def _checked_dilations(dilation: int | Sequence[int], heads: int) -> list[int]:
+    if isinstance(dilation, int):
+        return [check_positive_int("dilation", dilation)] * heads
+    if not isinstance(dilation, Sequence):
+        raise TypeError(f"dilation must be an int or a sequence of ints, got {dilation!r}")
+    steps = [check_positive_int("dilation", step) for step in dilation]
+    if len(steps) != heads:
+        raise ValueError(f"dilation must have one entry a head, {heads}, got {len(steps)}")
+    return steps
+
+
+def _checked_positions(positions: Sequence[int] | None, length: int) -> list[int]:
+    if positions is None:
+        return []
+    if not isinstance(positions, Sequence):
+        raise TypeError(f"global_tokens must be a sequence of ints, got {positions!r}")
+    chosen = sorted({check_positive_int("global_tokens", p, at_least=0) for p in positions})
+    if chosen and chosen[-1] >= length:
+        raise ValueError(
+            f"global_tokens must be positions below q_len and kv_len, {length}, got {chosen[-1]}"
+        )
+    return chosen
+
+
+def _checked_like(name: str, value: Tensor | None, other: Tensor) -> Tensor:
+    if value is None:
+        return other
+    check_tensor(name, value, ("batch", "heads", "length", "width"))
+    check_like(name, value, name[0], other)
+    if value.shape != other.shape:
+        raise ValueError(
+            f"{name} must have {name[0]}'s shape {tuple(other.shape)}, got {tuple(value.shape)}"
+        )
+    return value
+
+
+def _by_dilation(attend: Callable[[list[int], int], Tensor], dilations: list[int]) -> Tensor:
+    """Attend in the heads of each dilation, and put the heads back in their order."""
+    groups: dict[int, list[int]] = {}
+    for head, step in enumerate(dilations):
+        groups.setdefault(step, []).append(head)
+    if len(groups) == 1:
+        return attend(*next((which, step) for step, which in groups.items()))
+    outs = torch.cat([attend(which, step) for step, which in groups.items()], dim=1)
+    order = torch.tensor([head for which in groups.values() for head in which])
+    return outs[:, order.argsort().to(outs.device)]
+
+
+@dataclass(frozen=True)
+class _Band:
+    """The window cut into rectangles: a block of queries beside the stretch of keys it may reach.
+
+    With a dilation δ the positions of one remainder mod δ are a sequence of their own, in which the
+    window has no gaps. Every stretch is `reach` blocks longer than its block on each side; those of
+    every `span`-th block do not overlap, so one view shows them all.
+    """
+
+    window: int
+    dilation: int
+    block: int
+    q_blocks: int
+    causal: bool
+
+    @classmethod
+    def fit(cls, q_len: int, kv_len: int, window: int, dilation: int, *, causal: bool) -> Self:
+        """The band of a window that reaches no farther than the sequence."""
+        window = min(window, max(0, max(q_len, kv_len) - 1) // dilation)
+        dilation = dilation if window else 1
+        places = -(-q_len // dilation)
+        block = max(1, min(_BLOCK, places, max(16, window)))
+        return cls(window, dilation, block, -(-places // block), causal)
+
+    @property
+    def reach(self) -> int:
+        """Blocks that a window may extend into, on each side."""
+        return -(-self.window // self.block)
+
+    @property
+    def span(self) -> int:
+        """Blocks in the stretch of keys of one block of queries."""
+        return self.reach + 1 if self.causal else 2 * self.reach + 1
+
+    def pad_queries(self, x: Tensor) -> Tensor:
+        """(..., q_len, width) → (..., q_blocks · block · dilation, width)."""
+        return pad_length(x, self.q_blocks * self.block * self.dilation)
+
+    def pad_keys(self, x: Tensor) -> Tensor:
+        """Put `reach` blocks in front, and as many behind as the last block of queries needs."""
+        unit = self.block * self.dilation
+        x = x[..., : (self.q_blocks + self.span - 1 - self.reach) * unit, :]
+        behind = (self.q_blocks + self.span - 1 - self.reach) * unit - x.shape[-2]
+        return F.pad(x, (0, 0, self.reach * unit, behind))
+
+    def parts(self, device: torch.device) -> Iterator[Part]:
+        """Disjoint rectangles that hold the window's pairs."""
+        place = torch.arange(self.block, device=device)[:, None]
+        key_place = torch.arange(self.span * self.block, device=device) - self.reach * self.block
+        allowed = (place - key_place).abs() <= self.window
+        if self.causal:
+            allowed &= key_place <= place
+        for remainder in range(self.dilation):
+            for first in range(min(self.span, self.q_blocks)):
+                rows = partial(self._rows, first=first, remainder=remainder)
+                columns = partial(self._columns, first=first, remainder=remainder)
+                yield Part(rows, columns, allowed[None])
+
+    def _rows(self, x: Tensor, *, first: int, remainder: int) -> Tensor:
+        """(slices, length, width) → (slices, every span-th block, places, width)."""
+        return self._blocks(x, remainder)[:, first :: self.span]
+
+    def _columns(self, x: Tensor, *, first: int, remainder: int) -> Tensor:
+        """(slices, length, width) → (slices, the stretches of those blocks, places, width)."""
+        groups = len(range(first, self.q_blocks, self.span))
+        blocks = self._blocks(x, remainder)[:, first : first + groups * self.span]
+        return blocks.reshape(len(x), groups, self.span * self.block, x.shape[-1])
+
+    def _blocks(self, x: Tensor, remainder: int) -> Tensor:
+        """(slices, length, width) → (slices, blocks, places, width), one remainder's positions."""
+        return x.view(len(x), -1, self.block, self.dilation, x.shape[-1])[:, :, :, remainder]
+
+
+def _hub_parts(hub: Tensor, q_len: int, *, causal: bool) -> Iterator[Part]:
+    """Every query beside the global tokens, the second source."""
+    for first in range(0, q_len if len(hub) else 0, _ROWS):
+        last = min(first + _ROWS, q_len)
+        allowed = None
+        if causal:
+            allowed = (hub <= torch.arange(first, last, device=hub.device)[:, None])[None]
+        rows, columns = partial(stretch, first=first, last=last), partial(stretch, last=len(hub))
+        yield Part(rows, columns, allowed, source=1)
