@@ -92,6 +92,7 @@ class PageSource {
       return decode(coding, shape, payload.subarray(offset, offset + length));
     });
     this.names = header.names;
+    this.found = new Map();
     this.states = header.states;
     this.frames = new Map(this.states.map(([values, places]) => [JSON.stringify(values), places]));
   }
@@ -108,12 +109,15 @@ class PageSource {
   // The values that the page carries, given those of the controls before this one.
   choices(control, state) {
     const at = this.spec.controls.indexOf(control);
-    const active = canonical(this.spec, state);
-    const before = this.spec.controls.slice(0, at).map((other, k) => [k, active[k]]);
-    const found = new Set();
-    for (const [values] of this.states)
-      if (before.every(([k, value]) => values[k] === value)) found.add(values[at]);
-    return control.grid.filter((value) => found.has(value));
+    const before = canonical(this.spec, state).slice(0, at);
+    const key = JSON.stringify(before);
+    if (!this.found.has(key)) {
+      const values = new Set();
+      for (const [others] of this.states)
+        if (before.every((value, k) => others[k] === value)) values.add(others[at]);
+      this.found.set(key, control.grid.filter((value) => values.has(value)));
+    }
+    return this.found.get(key);
   }
 
   frame(state, use) {
@@ -250,9 +254,8 @@ class Matrix {
     this.picture = node("canvas", { class: "ax-cells" });
     this.marks = node("canvas", {
       class: "ax-marks",
-      role: "img",
+      role: "application",
       tabindex: "0",
-      title: help,
       "aria-label": `${label}. ${help}`,
       "data-lm-suppress-shortcuts": "true",
     });
@@ -377,7 +380,6 @@ class TokenStrip {
       class: "ax-tokens",
       role: "listbox",
       tabindex: "0",
-      title: help,
       "aria-label": `${label}. ${help}`,
       "data-lm-suppress-shortcuts": "true",
     });
@@ -531,6 +533,8 @@ class Readouts {
   }
 }
 
+const hint = (text) => node("div", { class: "ax-hint" }, text);
+
 function rampLegend(words) {
   const ticks = [0, 0.01, 0.1, 0.25, 0.5, 1].map((weight) =>
     node("span", { style: `left: ${100 * Math.sqrt(weight)}%` }, String(weight)),
@@ -545,7 +549,7 @@ function rampLegend(words) {
 
 // Controls --------------------------------------------------------------------------------------
 
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 const show = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(+value.toFixed(4)) : String(value));
 
 class ControlKit {
@@ -614,12 +618,10 @@ class ControlKit {
     this.onChange(part.control.name);
   }
 
-  // The nearest value that the source has.
-  snap(control, value) {
-    const values = this.source.choices(control, this.state);
-    if (this.source.isLive && control.kind !== "choice") return value;
-    if (values.includes(value)) return value;
-    if (typeof value !== "number" || control.kind !== "range") return values.includes(control.default) ? control.default : values[0];
+  // The nearest value that there is.
+  snap(control, values, value) {
+    if (values.includes(value) || (this.source.isLive && control.kind !== "choice")) return value;
+    if (control.kind !== "range") return values.includes(control.default) ? control.default : values[0];
     return values.reduce((best, next) => (Math.abs(next - value) < Math.abs(best - value) ? next : best));
   }
 
@@ -633,13 +635,11 @@ class ControlKit {
         part.el.classList.toggle("ax-off", !active);
         if (part.play) part.play.disabled = !active;
       }
-      if (!active) {
-        if (!part.values) this.offer(part, control.grid);
-      } else {
-        this.state[control.name] = this.snap(control, this.state[control.name]);
+      if (active) {
         const values = this.source.choices(control, this.state);
-        if (!part.values || !same(values, part.values)) this.offer(part, values);
-      }
+        this.state[control.name] = this.snap(control, values, this.state[control.name]);
+        this.offer(part, values);
+      } else if (!part.values) this.offer(part, control.grid);
       const value = this.state[control.name];
       if (control.kind === "toggle") input.checked = value;
       else if (control.kind === "choice") input.selectedIndex = part.values.indexOf(value);
@@ -655,6 +655,7 @@ class ControlKit {
 
   offer(part, values) {
     const { control, input } = part;
+    if (part.values && same(part.values, values)) return;
     part.values = values;
     if (control.kind === "choice") {
       const labels = new Map(control.options);
@@ -775,6 +776,7 @@ const VIEWS = {
     const el = node(
       "div",
       { class: "ax-stage" },
+      hint(words.text_help),
       strip.el,
       matrix.el,
       node("div", { class: "ax-side" }, bars.el),
@@ -822,6 +824,7 @@ const VIEWS = {
     const el = node(
       "div",
       { class: "ax-stage" },
+      hint(words.matrix_help),
       matrix.el,
       node("div", { class: "ax-side" }, readouts.el, chart.el),
     );
@@ -1003,7 +1006,8 @@ function mount(root, source, { start, address, onUser }) {
   const fallback = [...root.children];
   // The words come last, so that a longer sentence moves nothing away from under the pointer; the
   // style sheet keeps them in sight.
-  root.replaceChildren(kit.el, view.el, status, ...fallback.filter((el) => el.tagName === "SCRIPT"));
+  const body = node("div", {}, view.el, status);
+  root.replaceChildren(kit.el, body, ...fallback.filter((el) => el.tagName === "SCRIPT"));
   root.classList.add("ax-live");
 
   const retheme = () => {
@@ -1022,11 +1026,9 @@ function mount(root, source, { start, address, onUser }) {
     Object.assign(state, initial);
     for (const control of spec.controls) if (control.name in found) state[control.name] = parse(control, found[control.name]);
     const at = (found.at ?? "").split(",").filter(Boolean).map(Number);
-    if (at.length && at.every((k, d) => Number.isInteger(k) && k >= 0 && k < view.limits[d])) {
-      pick = view.start.map((_, d) => at[d] ?? null);
-      firm = pick;
-      if (view.start[1] !== null && pick[1] === null) pick = view.start;
-    }
+    const isWhole = at.length === view.start.length || (at.length > 0 && view.start[at.length] === null);
+    if (isWhole && at.every((k, d) => Number.isInteger(k) && k >= 0 && k < view.limits[d]))
+      pick = firm = view.limits.map((_, d) => at[d] ?? null);
   };
 
   const layout = () => {
