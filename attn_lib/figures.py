@@ -20,9 +20,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 """Colours of the curves, in their order."""
 
 _INK = "#7B7B7B"
-_WEIGHTS = LinearSegmentedColormap.from_list(
-    "attn_weights", [(0.0, "#7FB2D100"), (0.35, "#56A0C8A0"), (1.0, "#0B5F8A")]
-)
+# One hue whose opacity grows, so that more weight is further from the page, light or dark.
+_WEIGHTS = LinearSegmentedColormap.from_list("attn_weights", ["#1480B400", "#1480B4"])
 _CELLS = LinearSegmentedColormap.from_list("attn_cells", ["#0072B200", "#0072B2"])
 
 
@@ -40,7 +39,7 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
         figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
         figure.patch.set_alpha(0)
     ax.patch.set_alpha(0)
-    ax.tick_params(colors=_INK, labelcolor=_INK)
+    ax.tick_params(which="both", colors=_INK)
     for spine in ax.spines.values():
         spine.set_color(_INK)
     return ax

@@ -43,6 +43,15 @@ def test_small_weights_are_visible() -> None:
     assert (norm.vmin, norm.vmax) == (0, 1)
 
 
+@pytest.mark.parametrize("page", [1.0, 0.07], ids=["light", "dark"])
+def test_more_weight_is_further_from_the_page(page: float) -> None:
+    image = figures.matrix(np.linspace(0, 1, 17)[None]).images[0]
+    colours = image.cmap(image.norm(image.get_array()))[0]
+    shown = colours[:, 3:] * colours[:, :3] + (1 - colours[:, 3:]) * page
+    distance = np.abs(shown - page).sum(-1)
+    assert (np.diff(distance) > 0).all()
+
+
 def test_a_wide_matrix_labels_its_keys_only() -> None:
     ax = figures.matrix(np.ones((2, 3)) / 3, tokens=["a", "b", "c"])
     assert [text.get_text() for text in ax.get_xticklabels()] == ["a", "b", "c"]
