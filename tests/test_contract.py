@@ -6,7 +6,7 @@ The tests run over `attn_lib.catalog.MECHANISMS`. A new mechanism adds its rows 
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ class Sizes(NamedTuple):
     kv_len: int = 11
     head_dim: int = 5
     value_dim: int = 7
+    dtype: torch.dtype = torch.float64
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
@@ -68,11 +69,38 @@ class Case:
 
 
 def _sizes(q: Tensor, k: Tensor, v: Tensor) -> Sizes:
-    return Sizes(q.shape[0], q.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3])
+    return Sizes(*q.shape[:3], k.shape[2], q.shape[3], v.shape[3], q.dtype)
 
 
 def _sparse(label: str, **options: Any) -> Case:
     return Case("sparse_transformer", label, lambda sizes: options)
+
+
+def _longformer(
+    label: str,
+    *,
+    hubs: Sequence[int] = (),
+    steps: Sequence[int] = (),
+    second: Sequence[str] = (),
+    **options: Any,
+) -> Case:
+    def given(s: Sizes) -> dict[str, Any]:
+        made: dict[str, Any] = {name: _second(name, s) for name in second}
+        if hubs:
+            made["global_tokens"] = [p for p in hubs if p < min(s.q_len, s.kv_len)]
+        if steps:
+            made["dilation"] = steps[: s.heads]
+        return {**options, **made}
+
+    return Case("longformer", label, given)
+
+
+def _second(name: str, s: Sizes) -> Tensor:
+    """Return a second projection that a shorter call has the start of, exact in any dtype."""
+    generator = torch.Generator().manual_seed(len(name) + ord(name[0]))
+    whole = torch.randn(s.batch, s.heads, 5, 1000, generator=generator, dtype=torch.float64)
+    eighths = (8 * whole).round().mT[..., : s.head_dim] / 8
+    return eighths[:, :, : s.q_len if name[0] == "q" else s.kv_len].to(s.dtype)
 
 
 CASES = (
@@ -95,12 +123,28 @@ CASES = (
     _sparse("fixed-all", pattern="fixed", stride=3, summary=3, heads="split"),
     _sparse("fixed-long", pattern="fixed", stride=2000, summary=7),
     _sparse("fixed-long-split", pattern="fixed", stride=2000, heads="split"),
+    _longformer("window", window=2),
+    _longformer("window-0", window=0),
+    _longformer("window-long", window=10**9),
+    _longformer("dilated", window=3, dilation=4),
+    _longformer("dilated-long", window=3, dilation=10**9),
+    _longformer("global", window=2, hubs=(7, 0, 7, 4)),
+    _longformer("dilated-by-head", window=2, hubs=(3,), steps=(2, 1, 2)),
+    _longformer("second", window=2, hubs=(6, 3), second=("q_global", "k_global")),
 )
 
 # The options that DESIGN's table gives each mechanism, in the table's order.
 OWN_OPTIONS = {
     "softmax": ("mask", "scale"),
     "sparse_transformer": ("pattern", "stride", "summary", "heads"),
+    "longformer": (
+        "window",
+        "dilation",
+        "global_tokens",
+        "q_global",
+        "k_global",
+        "v_global",
+    ),
 }
 POSITIONAL = {"reformer": ("qk", "v"), "luna": ("q", "p", "k", "v")}
 DRAWS: frozenset[str] = frozenset({"reformer", "performer"})

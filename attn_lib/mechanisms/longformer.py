@@ -153,14 +153,17 @@ def longformer_weights(
     global_tokens: Sequence[int] | None = None,
     q_global: Tensor | None = None,
     k_global: Tensor | None = None,
+    v_global: Tensor | None = None,
 ) -> Tensor:
     """The weight matrix of `longformer_attention`, written out from the sets.
 
     Parameters
     ----------
     q, k, causal, key_mask, window, dilation, global_tokens, q_global, k_global
-        As in `longformer_attention`. With a `v_global` of its own, the rows of the global tokens
-        apply to that.
+        As in `longformer_attention`.
+    v_global : Tensor, optional
+        Not read: one set of options serves both functions. It is what the global tokens' rows of
+        weights are applied to.
 
     Returns
     -------
@@ -174,12 +177,11 @@ def longformer_weights(
     q_global = _checked_like("q_global", q_global, q)
     k_global = _checked_like("k_global", k_global, k)
 
-    lengths = (q.shape[2], k.shape[2])
-    windows = [masks.dense(masks.dilated(window, step), *lengths) for step in dilations]
-    allowed = torch.cat(windows, dim=1) | masks.dense(masks.global_tokens(hubs), *lengths)
+    dense = partial(masks.dense, q_len=q.shape[2], kv_len=k.shape[2], device=q.device)
+    windows = [dense(masks.dilated(window, step)) for step in dilations]
+    allowed = torch.cat(windows, dim=1) | dense(masks.global_tokens(hubs))
     if causal:
-        allowed = allowed & masks.dense(masks.causal(), *lengths)
-    allowed = allowed.to(q.device)
+        allowed = allowed & dense(masks.causal())
     if key_mask is not None:
         allowed = allowed & key_mask[:, None, None, :]
 
@@ -236,8 +238,8 @@ def _by_dilation(attend: Callable[[list[int], int], Tensor], dilations: list[int
     if len(groups) == 1:
         return attend(*next((which, step) for step, which in groups.items()))
     outs = torch.cat([attend(which, step) for step, which in groups.items()], dim=1)
-    order = torch.tensor([head for which in groups.values() for head in which])
-    return outs[:, order.argsort().to(outs.device)]
+    order = [head for which in groups.values() for head in which]
+    return outs[:, torch.tensor(order, device=outs.device).argsort()]
 
 
 @dataclass(frozen=True)
