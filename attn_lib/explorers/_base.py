@@ -4,6 +4,17 @@ An explorer's class declares its controls as traits, computes its arrays in `_fr
 its words to the view of the same name in ``explorer.mjs``. The rest is here: validation, the
 answer to a moved control where there is a kernel, and the frames of the whole grid where there is
 none.
+
+A new explorer is one Python file beside this one, with a subclass of `Explorer` that has
+
+- its controls as class attributes (`Range`, `Choice`, `Toggle`), whose product is the book's grid;
+- ``codings``: its arrays' names, and how each travels;
+- ``words``: every word that its view shows, so that a translation finds them here;
+- ``_frame``, a pure function of the controls; ``_facts``, what no control changes;
+- ``_figure`` and ``_alt``, the picture for readers without scripts, and that picture in words;
+
+and a view of the same name in ``VIEWS`` of ``explorer.mjs``, made of the primitives there. Its name
+in ``attn_lib.explorers.__all__`` puts it under the tests that all explorers share.
 """
 
 import base64

@@ -247,13 +247,13 @@ class SparsePatterns(Explorer):
         computed = [local | far] if merged else [local, far]
         past = np.tri(LENGTH, dtype=bool)
         return {
-            "local": local,
-            "summary": far,
+            "local": local.copy(),
+            "summary": far.copy(),
             "via": via,
             "edges": np.array([mask.sum() for mask in computed], dtype=np.int32),
             "largest_row": np.array([mask.sum(-1).max() for mask in computed], dtype=np.int32),
             "unreachable": np.array([(via[past] == LOST).sum()], dtype=np.int32),
-            "edges_by_stride": _edges_by_stride(pattern, summary, not merged),
+            "edges_by_stride": _edges_by_stride(pattern, summary, not merged).copy(),
         }
 
     @classmethod
