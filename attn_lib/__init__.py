@@ -10,6 +10,8 @@ from attn_lib import catalog, costs, layers, masks, numerics
 from attn_lib.mechanisms import (
     explicit_sparse_attention,
     explicit_sparse_weights,
+    linformer_attention,
+    linformer_weights,
     longformer_attention,
     longformer_weights,
     softmax_attention,
@@ -24,6 +26,8 @@ __all__ = [
     "explicit_sparse_attention",
     "explicit_sparse_weights",
     "layers",
+    "linformer_attention",
+    "linformer_weights",
     "longformer_attention",
     "longformer_weights",
     "masks",

@@ -103,6 +103,25 @@ def _second(name: str, s: Sizes) -> Tensor:
     return eighths[:, :, : s.q_len if name[0] == "q" else s.kv_len].to(s.dtype)
 
 
+def _projection(rank: int, kv_len: int, *, heads: int | None = None, phase: float = 0.0) -> Tensor:
+    """Mixing shares of either sign; a column depends on its position alone, not on the length."""
+    slots, positions = torch.arange(1, rank + 1)[:, None], torch.arange(1, kv_len + 1)
+    angle = 1.3 * slots * positions + phase
+    if heads is not None:
+        angle = angle + torch.arange(heads)[:, None, None]
+    return torch.sin(angle.double()) / 2
+
+
+def _linformer(label: str, rank: int, *, per_head: bool = False, tied: bool = False) -> Case:
+    def options(s: Sizes) -> dict[str, Any]:
+        heads = s.heads if per_head else None
+        e = _projection(rank, s.kv_len, heads=heads)
+        f = e if tied else _projection(rank, s.kv_len, phase=0.7)
+        return {"key_projection": e, "value_projection": f}
+
+    return Case("linformer", label, options, causal=False, average=False)
+
+
 CASES = (
     Case("softmax", "plain"),
     Case("softmax", "scale", lambda s: {"scale": 0.3}),
@@ -131,6 +150,9 @@ CASES = (
     _longformer("global", window=2, hubs=(7, 0, 7, 4)),
     _longformer("dilated-by-head", window=2, hubs=(3,), steps=(2, 1, 2)),
     _longformer("second", window=2, hubs=(6, 3), second=("q_global", "k_global")),
+    _linformer("rank-3", 3),
+    _linformer("per-head", 4, per_head=True),
+    _linformer("tied", 13, tied=True),
 )
 
 # The options that DESIGN's table gives each mechanism, in the table's order.
@@ -145,6 +167,7 @@ OWN_OPTIONS = {
         "k_global",
         "v_global",
     ),
+    "linformer": ("key_projection", "value_projection", "scale"),
 }
 POSITIONAL = {"reformer": ("qk", "v"), "luna": ("q", "p", "k", "v")}
 DRAWS: frozenset[str] = frozenset({"reformer", "performer"})

@@ -4,6 +4,7 @@ from attn_lib.mechanisms.explicit_sparse import (
     explicit_sparse_attention,
     explicit_sparse_weights,
 )
+from attn_lib.mechanisms.linformer import linformer_attention, linformer_weights
 from attn_lib.mechanisms.longformer import longformer_attention, longformer_weights
 from attn_lib.mechanisms.softmax import softmax_attention, softmax_weights
 from attn_lib.mechanisms.sparse_transformer import (
@@ -14,6 +15,8 @@ from attn_lib.mechanisms.sparse_transformer import (
 __all__ = [
     "explicit_sparse_attention",
     "explicit_sparse_weights",
+    "linformer_attention",
+    "linformer_weights",
     "longformer_attention",
     "longformer_weights",
     "softmax_attention",
