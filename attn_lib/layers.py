@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attn_lib._checks import check_like, check_positive_int, check_tensor
-from attn_lib.mechanisms import softmax_attention
+from attn_lib._checks import check_choice, check_like, check_positive_int, check_tensor
+from attn_lib.mechanisms import linformer_attention, softmax_attention
 
-__all__ = ["MultiHeadAttention"]
+__all__ = ["LengthProjection", "LinformerAttention", "MultiHeadAttention"]
 
 
 class MultiHeadAttention(nn.Module):
@@ -87,6 +87,11 @@ class MultiHeadAttention(nn.Module):
         -------
         Tensor, shape (batch, length, embed_dim)
         """
+        q, k, v = self._split(x)
+        return self._merge(self.attend(q, k, v, causal=self.causal, key_mask=key_mask))
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Check x and project it to q, k and v, each (batch, heads, length, head_dim)."""
         check_tensor("x", x, ("batch", "length", "embed_dim"))
         if x.shape[-1] != self.out.in_features:
             raise ValueError(
@@ -94,7 +99,207 @@ class MultiHeadAttention(nn.Module):
             )
         check_like("x", x, "the layer", self.out.weight)
         heads = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
-        q, k, v = heads.movedim((2, 3), (0, 2))  # each (batch, heads, length, head_dim)
-        out = self.attend(q, k, v, causal=self.causal, key_mask=key_mask)
+        q, k, v = heads.movedim((2, 3), (0, 2))
+        return q, k, v
+
+    def _merge(self, out: Tensor) -> Tensor:
+        """Join the heads' outputs and project them to (batch, length, embed_dim)."""
         mixed: Tensor = self.out(out.transpose(1, 2).flatten(2))
         return mixed
+
+
+class LengthProjection(nn.Module):
+    """A matrix that mixes the positions of a sequence into a few slots: Linformer's E or F.
+
+    Wang et al. 2020 (arXiv:2006.04768), section 4.
+
+    Parameters
+    ----------
+    max_len : int
+        The longest sequence it fits; a shorter one counts as padded to this length.
+    rank : int
+        Slots, the paper's k.
+    kind : "learned", "mean" or "convolution"
+        Learned: every entry is a parameter. The other two cut the positions into `rank` blocks of
+        max_len / rank, which must be whole: a slot is the mean of its block, or a weighted sum with
+        the same learned weights for every block and every channel (a convolution whose kernel is
+        its stride).
+    heads : int, optional
+        One matrix for each of so many heads, in place of one for all.
+    device, dtype
+        Of the parameters.
+
+    Notes
+    -----
+    Learned entries start Xavier-uniform, the convolution starts as the mean.
+
+    Examples
+    --------
+    >>> LengthProjection(6, 2, kind="mean")(6)
+    tensor([[0.3333, 0.3333, 0.3333, 0.0000, 0.0000, 0.0000],
+            [0.0000, 0.0000, 0.0000, 0.3333, 0.3333, 0.3333]])
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self,
+        max_len: int,
+        rank: int,
+        *,
+        kind: str = "learned",
+        heads: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_positive_int("max_len", max_len)
+        check_positive_int("rank", rank)
+        check_choice("kind", kind, ("learned", "mean", "convolution"))
+        if heads is not None:
+            check_positive_int("heads", heads)
+        if kind != "learned" and max_len % rank:
+            raise ValueError(f"rank must divide max_len = {max_len} for kind {kind!r}, got {rank}")
+        self.max_len, self.rank, self.kind = max_len, rank, kind
+        leading = () if heads is None else (heads,)
+        if kind == "learned":
+            weight = torch.empty(*leading, rank, max_len, device=device, dtype=dtype)
+            bound = (6 / (rank + max_len)) ** 0.5
+            self.weight = nn.Parameter(nn.init.uniform_(weight, -bound, bound))
+        else:
+            block = max_len // rank
+            weight = torch.full((*leading, block), 1 / block, device=device, dtype=dtype)
+            if kind == "convolution":
+                self.weight = nn.Parameter(weight)
+            else:
+                self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, length: int) -> Tensor:
+        """Return the matrix for a sequence.
+
+        Parameters
+        ----------
+        length : int
+            Tokens in the sequence, at most `max_len`.
+
+        Returns
+        -------
+        Tensor, shape (rank, length) or (heads, rank, length)
+        """
+        check_positive_int("length", length, at_least=0)
+        if length > self.max_len:
+            raise ValueError(f"length must be at most max_len = {self.max_len}, got {length}")
+        if self.kind == "learned":
+            return self.weight[..., :length]
+        slots = torch.eye(self.rank, device=self.weight.device, dtype=self.weight.dtype)
+        blocks = slots[:, :, None] * self.weight[..., None, None, :]  # (…, rank, rank, block)
+        return blocks.flatten(-2)[..., :length]
+
+
+class LinformerAttention(MultiHeadAttention):
+    """Multi-head self-attention through Linformer's projections, with its ways of sharing them.
+
+    Wang et al. 2020 (arXiv:2006.04768), section 4. Not causal; see `linformer_attention`.
+
+    Parameters
+    ----------
+    embed_dim : int
+        Width of a token; a multiple of `num_heads`.
+    num_heads : int
+    max_len : int
+        The longest sequence the layer takes.
+    rank : int
+        Slots that keys and values are mixed into, the paper's k.
+    sharing : "none", "headwise", "key-value" or "layerwise"
+        None: an E and an F for every head. Headwise: one E and one F for all heads. Key-value: one
+        matrix for both. Layerwise: that one matrix serves every layer; pass it as `projection`.
+    kind : "learned", "mean" or "convolution"
+        What the matrices are; see `LengthProjection`.
+    projection : LengthProjection, optional
+        The matrix of all layers; where `sharing` is "layerwise", and only there.
+    bias : bool
+        Whether the projections of the width have one.
+    device, dtype
+        Of the parameters.
+
+    Examples
+    --------
+    >>> shared = LengthProjection(512, 128)
+    >>> options = {"max_len": 512, "rank": 128, "sharing": "layerwise", "projection": shared}
+    >>> layers = nn.Sequential(*(LinformerAttention(64, 4, **options) for _ in range(2)))
+    >>> layers(torch.zeros(2, 300, 64)).shape
+    torch.Size([2, 300, 64])
+    >>> layers[0].key_projection is layers[1].value_projection
+    True
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        max_len: int,
+        rank: int,
+        sharing: str = "headwise",
+        kind: str = "learned",
+        projection: LengthProjection | None = None,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        check_choice("sharing", sharing, ("none", "headwise", "key-value", "layerwise"))
+        if (sharing == "layerwise") != (projection is not None):
+            raise ValueError(
+                "projection must be given where sharing is 'layerwise', and only there, "
+                f"got {'one' if projection is not None else 'none'} with sharing {sharing!r}"
+            )
+        super().__init__(
+            embed_dim,
+            num_heads,
+            attend=linformer_attention,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+        )
+        heads = num_heads if sharing == "none" else None
+
+        def make() -> LengthProjection:
+            return LengthProjection(
+                max_len, rank, kind=kind, heads=heads, device=device, dtype=dtype
+            )
+
+        if projection is not None:
+            asked, got = (
+                (max_len, rank, kind),
+                (projection.max_len, projection.rank, projection.kind),
+            )
+            if asked != got:
+                raise ValueError(f"projection must have max_len, rank and kind {asked}, got {got}")
+        self.key_projection = make() if projection is None else projection
+        apart = sharing in ("none", "headwise")
+        self.value_projection = make() if apart else self.key_projection
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Attend.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, length, embed_dim)
+            Of length `max_len` at most.
+        key_mask : Tensor of bool, shape (batch, length), optional
+            True = real token.
+
+        Returns
+        -------
+        Tensor, shape (batch, length, embed_dim)
+        """
+        q, k, v = self._split(x)
+        out = self.attend(
+            q,
+            k,
+            v,
+            key_mask=key_mask,
+            key_projection=self.key_projection(x.shape[1]),
+            value_projection=self.value_projection(x.shape[1]),
+        )
+        return self._merge(out)
