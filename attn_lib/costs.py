@@ -10,6 +10,9 @@ from attn_lib._checks import check_choice, check_positive_int
 __all__ = [
     "attention_flops",
     "kv_cache_bytes",
+    "linformer_flops",
+    "linformer_parameters",
+    "linformer_scores",
     "softmax_scores",
     "sparse_transformer_scores",
     "weight_matrix_bytes",
@@ -78,6 +81,93 @@ def sparse_transformer_scores(n: int, *, pattern: str, stride: int, summary: int
     growing = min(n, stride + 1)  # rows whose window still reaches the first token
     window = growing * (growing + 1) // 2 + (n - growing) * (stride + 1)
     return window + earlier_blocks - max(0, n - stride)  # the window holds the nearest one
+
+
+def linformer_scores(n: int, *, rank: int) -> int:
+    """Query–slot pairs that Linformer scores.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    rank : int
+        Slots that keys and values are mixed into, the paper's k.
+
+    Returns
+    -------
+    int
+        n · rank. Wang et al. 2020 (arXiv:2006.04768), section 4.
+    """
+    check_positive_int("n", n)
+    check_positive_int("rank", rank)
+    return n * rank
+
+
+def linformer_flops(n: int, head_dim: int, value_dim: int, *, rank: int) -> int:
+    """Floating-point operations of Linformer's four products.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+    rank : int
+        Slots that keys and values are mixed into.
+
+    Returns
+    -------
+    int
+        4 · n · rank · (head_dim + value_dim): half of it mixes keys and values, half attends.
+
+    Examples
+    --------
+    >>> linformer_flops(8192, 64, 64, rank=256) / attention_flops(softmax_scores(8192), 64, 64)
+    0.0625
+    """
+    return 2 * attention_flops(linformer_scores(n, rank=rank), head_dim, value_dim)
+
+
+def linformer_parameters(n: int, *, rank: int, layers: int, heads: int, sharing: str) -> int:
+    """Numbers in all of Linformer's projections along the length.
+
+    Parameters
+    ----------
+    n : int
+        The longest length, in tokens.
+    rank : int
+        Slots that keys and values are mixed into.
+    layers, heads : int
+        Of the whole model.
+    sharing : "none", "headwise", "key-value" or "layerwise"
+        An E and an F for every head; for every layer; one matrix for both in every layer; one
+        matrix in all.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    The paper's count of matrices, for 12 layers of 12 heads:
+
+    >>> for sharing in ("none", "headwise", "key-value", "layerwise"):
+    ...     linformer_parameters(1, rank=1, layers=12, heads=12, sharing=sharing)
+    288
+    24
+    12
+    1
+    """
+    for name, value in (("n", n), ("rank", rank), ("layers", layers), ("heads", heads)):
+        check_positive_int(name, value)
+    matrices = {
+        "none": 2 * layers * heads,
+        "headwise": 2 * layers,
+        "key-value": layers,
+        "layerwise": 1,
+    }
+    check_choice("sharing", sharing, tuple(matrices))
+    return n * rank * matrices[sharing]
 
 
 def attention_flops(scores: int, head_dim: int, value_dim: int) -> int:
