@@ -8,7 +8,7 @@ scores and t_i the k-th largest of row i,
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -72,8 +72,9 @@ def explicit_sparse_attention(
     Notes
     -----
     Time is quadratic: all q_len · kv_len scores are computed, in blocks of queries, since nobody
-    knows which are the largest before they are there. Memory is O(q_len · topk) for the choice, and
-    a fixed number of scores at a time.
+    knows which are the largest before they are there. What comes after the choice, the backward
+    pass included, reads the chosen pairs only. Memory is O(q_len · topk) for the choice, and a
+    fixed number of scores at a time.
 
     Exactly `topk` keys are kept: of equal scores, the earlier position's. (The paper keeps all that
     reach the threshold.) A key that was not chosen gets no gradient from that query. First
@@ -85,10 +86,12 @@ def explicit_sparse_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
+    mask = None if key_mask is None else key_mask.repeat_interleave(q.shape[1], dim=0)
+    slices = (x.flatten(0, 1) for x in (q.to(compute) * scale, k, v))
     out: Tensor = _AttendToBest.apply(  # type: ignore[no-untyped-call]
-        q.to(compute) * scale, k, v, key_mask, causal, topk
+        *slices, mask, causal, topk
     )
-    return out.to(q.dtype)
+    return out.view(*q.shape[:3], v.shape[-1]).to(q.dtype)
 
 
 def explicit_sparse_weights(
@@ -131,6 +134,8 @@ def explicit_sparse_weights(
 
 
 class _AttendToBest(torch.autograd.Function):
+    """Slices are the heads of all items: q (slices, q_len, head_dim), key_mask (slices, kv_len)."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -141,23 +146,24 @@ class _AttendToBest(torch.autograd.Function):
         causal: bool,
         topk: int,
     ) -> Tensor:
-        batch, heads, q_len, _ = q.shape
-        kept = min(topk, k.shape[2])
-        out = q.new_zeros(batch, heads, q_len, v.shape[-1])
-        weights = q.new_zeros(batch, heads, q_len, kept)
-        chosen = torch.zeros(batch, heads, q_len, kept, dtype=torch.int32, device=q.device)
-        for item, head, rows, seen in _blocks(q, k, causal):
-            scores = q[item, head, rows] @ k[item, head, :seen].mT  # (rows, seen)
+        slices, q_len, kv_len = q.shape[0], q.shape[1], k.shape[1]
+        kept = min(topk, kv_len)
+        out = q.new_zeros(slices, q_len, v.shape[-1])
+        weights = q.new_zeros(slices, q_len, kept)
+        chosen = torch.zeros(slices, q_len, kept, dtype=torch.int32, device=q.device)
+        for some, rows in _blocks(slices, q_len, kv_len):
+            seen = rows.stop if causal else kv_len
+            scores = q[some, rows] @ k[some, :seen].mT  # (slices, rows, seen)
             if key_mask is not None:
-                scores.masked_fill_(~key_mask[item, :seen], -math.inf)
+                scores.masked_fill_(~key_mask[some, None, :seen], -math.inf)
             if causal:
-                scores.masked_fill_(_future(rows, seen, q.device), -math.inf)
-            best, order = _best(scores, min(kept, seen))
-            share = masked_softmax(best, best > -math.inf)
-            out[item, head, rows] = _mix(order, share, v[item, head])
-            weights[item, head, rows, : order.shape[-1]] = share
-            chosen[item, head, rows, : order.shape[-1]] = order
-        ctx.causal = causal
+                scores.masked_fill_(_future(rows, q.device), -math.inf)
+            best, order = _largest(scores.flatten(0, 1), min(kept, seen))
+            share = masked_softmax(best, best > -math.inf).view(*scores.shape[:2], -1)
+            order = order.view_as(share).int()
+            out[some, rows] = _mix(order, share, v[some])
+            weights[some, rows, : share.shape[-1]] = share
+            chosen[some, rows, : share.shape[-1]] = order
         ctx.save_for_backward(q, k, v, weights, chosen)
         return out
 
@@ -166,51 +172,117 @@ class _AttendToBest(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, weights, chosen = ctx.saved_tensors
         grad_q, grad_k, grad_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for item, head, rows, seen in _blocks(q, k, ctx.causal):
-            order, share = chosen[item, head, rows].long(), weights[item, head, rows]
-            grad = grad_out[item, head, rows]
-            grad_share = (grad @ v[item, head, :seen].mT).gather(-1, order.clamp(max=seen - 1))
-            inner = (grad_share * share).sum(dim=-1, keepdim=True)
-            grad_best = share * (grad_share - inner)
-            grad_q[item, head, rows] = _mix(order, grad_best, k[item, head])
-            spread = grad.new_zeros(grad.shape[0], seen)
-            grad_v[item, head, :seen] += spread.scatter_add_(-1, order, share).mT @ grad
-            spread.zero_().scatter_add_(-1, order, grad_best)
-            grad_k[item, head, :seen] += spread.mT @ q[item, head, rows]
+        for some in _groups(len(q), weights[:1].numel()):
+            order, share, grad = chosen[some], weights[some], grad_out[some]
+            grad_share = _share_gradient(order, share, v[some], grad)
+            grad_best = share * (grad_share - (grad_share * share).sum(dim=-1, keepdim=True))
+            grad_q[some] = _mix(order, grad_best, k[some])
+            grad_k[some], grad_v[some] = _gather(
+                order, ((grad_best, q[some]), (share, grad)), k.shape[1]
+            )
         return grad_q, grad_k, grad_v, None, None, None
 
 
-def _blocks(q: Tensor, k: Tensor, causal: bool) -> Iterator[tuple[int, int, slice, int]]:
-    """Blocks of queries of one head of one item, and how many keys the last of them may see."""
-    batch, heads, q_len, kv_len = *q.shape[:3], k.shape[2]
-    step = max(1, _CHUNK // max(1, kv_len))
-    for item in range(batch):
-        for head in range(heads):
-            for first in range(0, q_len if kv_len else 0, step):
-                last = min(first + step, q_len)
-                yield item, head, slice(first, last), last if causal else kv_len
+def _groups(slices: int, size: int) -> Iterator[slice]:
+    """As many slices at a time as hold `_CHUNK` numbers, where one holds `size`."""
+    step = max(1, _CHUNK // size) if size else max(1, slices)
+    for first in range(0, slices if size else 0, step):
+        yield slice(first, min(first + step, slices))
 
 
-def _future(rows: slice, seen: int, device: torch.device) -> Tensor:
-    """True where a key comes after the query (rows, seen)."""
+def _blocks(slices: int, q_len: int, kv_len: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of slices, and of queries of each of them, with at most `_CHUNK` scores or one row."""
+    for some in _groups(slices, q_len * kv_len):
+        for rows in _groups(q_len, kv_len):
+            yield some, rows
+
+
+def _future(rows: slice, device: torch.device) -> Tensor:
+    """True where a key comes after the query: (rows, keys up to the last query)."""
     position = torch.arange(rows.start, rows.stop, device=device)
-    return torch.arange(seen, device=device) > position[:, None]
+    return torch.arange(rows.stop, device=device) > position[:, None]
 
 
-def _best(scores: Tensor, kept: int) -> tuple[Tensor, Tensor]:
-    """The `kept` largest scores of each row and their positions; of equals, the earlier ones."""
-    best, order = scores.topk(kept, dim=-1)
-    threshold = best[:, -1:]
-    # topk takes any of several that are equal to the threshold: choose again where there are more.
-    tied = (scores == threshold).sum(dim=-1) > (best == threshold).sum(dim=-1)
+def _largest(scores: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    """The `kept` largest scores of each row (rows, width) and their places, in no order.
+
+    Of equal scores the earlier ones. Where nothing but −∞ is left, the places mean nothing.
+    """
+    best, order, tied = _tournament(scores, kept)
+    order.clamp_(max=scores.shape[-1] - 1)
+    threshold = best.amin(dim=-1, keepdim=True)
     tied &= threshold[:, 0] > -math.inf
     if tied.any():
-        again = scores[tied].argsort(dim=-1, descending=True, stable=True)[:, :kept]
-        order[tied] = again
-        best[tied] = scores[tied].gather(-1, again)
+        again, threshold = scores[tied], threshold[tied]
+        equal = again == threshold
+        room = kept - (again > threshold).sum(dim=-1, keepdim=True)
+        earliest = (again > threshold) | (equal & (equal.cumsum(dim=-1) <= room))
+        order[tied] = earliest.nonzero()[:, 1].view(-1, kept)
+        best[tied] = again.gather(-1, order[tied])
     return best, order
 
 
+def _tournament(scores: Tensor, kept: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`kept` largest scores of each row, their places, and whether equal ones were left out.
+
+    The scores play in groups of four. Whoever is among the best wins its group or loses to one who
+    is, so the groups of the `kept` best winners hold them all, and `torch.topk`, which is slow, has
+    little left to read.
+    """
+    if scores.shape[-1] < 16 * kept:
+        best, order = scores.topk(kept, dim=-1, sorted=False)
+        return best, order, (scores >= best.amin(dim=-1, keepdim=True)).sum(dim=-1) > kept
+    scores = F.pad(scores, (0, -scores.shape[-1] % 4), value=-math.inf)
+    groups = scores.unflatten(-1, (4, -1))  # a column a group
+    winners, column, tied = _tournament(groups.amax(dim=-2), kept)
+    member = torch.arange(4, device=scores.device)[:, None] * groups.shape[-1]
+    place = (column[:, None] + member).flatten(1)  # (rows, 4 * kept)
+    finalists = scores.gather(-1, place)
+    best, order = finalists.topk(kept, dim=-1, sorted=False)
+    threshold = best.amin(dim=-1, keepdim=True)
+    tied &= winners.amin(dim=-1) == threshold[:, 0]
+    tied |= (finalists >= threshold).sum(dim=-1) > kept
+    return best, place.gather(-1, order), tied
+
+
+def _places(order: Tensor, length: int) -> Tensor:
+    """Places in one long sequence, made of those of all slices: (slices, q_len, kept)."""
+    first = torch.arange(len(order), dtype=order.dtype, device=order.device) * length
+    return order + first[:, None, None]
+
+
 def _mix(order: Tensor, share: Tensor, x: Tensor) -> Tensor:
-    """Sum of the rows of x at `order`, weighted by `share`: (rows, width)."""
-    return F.embedding_bag(order, x, per_sample_weights=share, mode="sum")
+    """Sums of the tokens of x (slices, length, width) at `order`, weighted by `share`."""
+    places, tokens = _places(order, x.shape[1]).flatten(0, 1), x.flatten(0, 1)
+    mixed = F.embedding_bag(places, tokens, per_sample_weights=share.flatten(0, 1), mode="sum")
+    return mixed.view(*order.shape[:2], -1)
+
+
+def _share_gradient(order: Tensor, share: Tensor, x: Tensor, grad: Tensor) -> Tensor:
+    """Products of each row of `grad` with the tokens of x that it was mixed from."""
+    with torch.enable_grad():
+        share = share.detach().requires_grad_()
+        mixed = _mix(order, share, x.detach())
+    return torch.autograd.grad(mixed, share, grad)[0]
+
+
+def _gather(order: Tensor, given: Sequence[tuple[Tensor, Tensor]], length: int) -> list[Tensor]:
+    """Bring to each key what the queries that chose it have for it.
+
+    `given` holds pairs of a weight (slices, q_len, kept) and what it weighs (slices, q_len, width);
+    of each there comes a (slices, length, width).
+    """
+    slices, _, kept = order.shape
+    key, pair = _places(order, length).flatten().sort(stable=True)
+    every = torch.arange(slices * length, dtype=key.dtype, device=key.device)
+    starts, queries = torch.searchsorted(key, every), pair // kept
+    return [
+        F.embedding_bag(
+            queries,
+            x.flatten(0, 1),
+            starts,
+            per_sample_weights=weight.flatten()[pair],
+            mode="sum",
+        ).view(slices, length, -1)
+        for weight, x in given
+    ]
