@@ -95,6 +95,10 @@ def _longformer(
     return Case("longformer", label, given)
 
 
+def _explicit(label: str, **options: Any) -> Case:
+    return Case("explicit_sparse", label, lambda sizes: options)
+
+
 def _second(name: str, s: Sizes) -> Tensor:
     """Return a second projection that a shorter call has the start of, exact in any dtype."""
     generator = torch.Generator().manual_seed(len(name) + ord(name[0]))
@@ -142,6 +146,10 @@ CASES = (
     _sparse("fixed-all", pattern="fixed", stride=3, summary=3, heads="split"),
     _sparse("fixed-long", pattern="fixed", stride=2000, summary=7),
     _sparse("fixed-long-split", pattern="fixed", stride=2000, heads="split"),
+    _explicit("topk-3", topk=3),
+    _explicit("topk-1", topk=1),
+    _explicit("topk-8-scale", topk=8, scale=0.3),
+    _explicit("topk-long", topk=10**9),
     _longformer("window", window=2),
     _longformer("window-0", window=0),
     _longformer("window-long", window=10**9),
@@ -159,6 +167,7 @@ CASES = (
 OWN_OPTIONS = {
     "softmax": ("mask", "scale"),
     "sparse_transformer": ("pattern", "stride", "summary", "heads"),
+    "explicit_sparse": ("topk", "scale"),
     "longformer": (
         "window",
         "dilation",
