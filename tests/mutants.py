@@ -36,6 +36,7 @@ class Mutant(NamedTuple):
 
 SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
+LINFORMER = "mechanisms/linformer.py"
 MUTANTS = (
     Mutant("softmax", "flip the mask", SOFTMAX, "allowed & key_mask[", "allowed & ~key_mask["),
     Mutant("softmax", "shift the diagonal", "masks.py", "kv_idx <= q_idx", "kv_idx < q_idx"),
@@ -80,15 +81,46 @@ MUTANTS = (
         "grad_scores.sub_(tile.rows(inner))",
         "grad_scores",
     ),
+    Mutant(
+        "linformer",
+        "flip the mask",
+        LINFORMER,
+        "masked_fill(~key_mask[:, None, None, :]",
+        "masked_fill(key_mask[:, None, None, :]",
+    ),
+    Mutant(
+        "linformer",
+        "shift the positions",
+        LINFORMER,
+        "projection, x)",
+        "projection.roll(1, -1), x)",
+    ),
+    Mutant("linformer", "drop the scale", LINFORMER, "mixed_v, scale=scale", "mixed_v, scale=1.0"),
+    Mutant(
+        "linformer",
+        "change the pattern",
+        LINFORMER,
+        "_mix(value_projection",
+        "_mix(key_projection",
+    ),
+    Mutant(
+        "linformer",
+        "let padding into the mixtures",
+        LINFORMER,
+        "hide_keys(v.to(compute), key_mask)",
+        "v.to(compute)",
+    ),
 )
 TESTS = {
     "softmax": ["tests/test_softmax.py", "tests/test_contract.py"],
     "sparse_transformer": ["tests/test_sparse_transformer.py", "tests/test_contract.py"],
+    "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
 }
 # What is quick and telling; of the contract, the mechanism's own rows.
 SELECTED = {
     "tests/test_contract.py": "{mechanism}- and masked and (weights_times or gradcheck)",
     "tests/test_sparse_transformer.py": "by_hand or split_gives or any_ or papers_sets and 17-",
+    "tests/test_linformer.py": "by_hand or any_lengths or papers_equation",
 }
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "attention",
     "fixed_local",
     "fixed_summary",
+    "linformer",
     "sparse_transformer_visible",
     "strided_local",
     "strided_summary",
@@ -100,3 +101,33 @@ def visible_keys(visible, key_mask):
     if key_mask is None:
         return visible
     return visible & np.asarray(key_mask, dtype=bool)[:, None, None, :]
+
+
+def linformer(q, k, v, e, f, key_mask=None, scale=None):
+    """Return one head of Wang et al., softmax(q (E k)ᵀ / √d) F v, query by query.
+
+    e and f are (rank, kv_len) or (heads, rank, kv_len); keys and values outside `key_mask`
+    (batch, kv_len) count as zero.
+    """
+    q, k, v, e, f = (np.asarray(x, dtype=np.float64) for x in (q, k, v, e, f))
+    batch, heads, q_len, head_dim = q.shape
+    kv_len, rank = k.shape[2], e.shape[-2]
+    if scale is None:
+        scale = 1.0 / math.sqrt(head_dim)
+    e, f = (np.broadcast_to(x, (heads, rank, kv_len)) for x in (e, f))
+    out = np.zeros((batch, heads, q_len, v.shape[3]))
+    for b in range(batch):
+        real = [j for j in range(kv_len) if key_mask is None or bool(key_mask[b, j])]
+        for h in range(heads):
+            slot_k = [
+                sum((e[h, r, j] * k[b, h, j] for j in real), 0 * q[b, h, 0]) for r in range(rank)
+            ]
+            zero = np.zeros(v.shape[3])
+            slot_v = [sum((f[h, r, j] * v[b, h, j] for j in real), zero) for r in range(rank)]
+            for i in range(q_len):
+                scores = np.array([scale * float(np.dot(q[b, h, i], key)) for key in slot_k])
+                powers = np.exp(scores - scores.max())
+                out[b, h, i] = (
+                    sum(p * x for p, x in zip(powers, slot_v, strict=True)) / powers.sum()
+                )
+    return out
