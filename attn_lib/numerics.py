@@ -2,7 +2,9 @@
 
 `masked_softmax` is a softmax that gives zeros, not NaN, where there is nothing to choose from.
 `attend_over_parts` is exact softmax attention over any set of pairs that can be cut into rectangles
-of a regular grid; it is how a sparse pattern costs only the pairs it has.
+of a regular grid; it is how a sparse pattern costs only the pairs it has. `causal_product` sums
+products of features over all earlier positions; it is how causal attention without a softmax costs
+no more than its length.
 """
 
 import math
@@ -15,10 +17,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Part", "attend_over_parts", "hide_keys", "masked_softmax", "pad_length", "stretch"]
+__all__ = [
+    "Part",
+    "attend_over_parts",
+    "causal_product",
+    "elu_plus_one",
+    "hide_keys",
+    "masked_softmax",
+    "pad_length",
+    "stretch",
+]
 
 _CHUNK = 2**19
 """Scores held at a time by `attend_over_parts`: 2 MB in float32 stay in a core's cache."""
+
+_CHUNK_LENGTH = 64
+"""Positions that `causal_product` multiplies out at a time."""
 
 
 def masked_softmax(scores: Tensor, allowed: Tensor | None = None) -> Tensor:
@@ -97,6 +111,21 @@ def stretch(x: Tensor, *, first: int = 0, last: int) -> Tensor:
     Tensor, shape (slices, 1, last - first, width)
     """
     return x[:, None, first:last]
+
+
+def elu_plus_one(x: Tensor) -> Tensor:
+    """Map any number to a positive one: x + 1 where x > 0, its exponential elsewhere.
+
+    Parameters
+    ----------
+    x : Tensor
+
+    Returns
+    -------
+    Tensor
+        elu(x) + 1, computed so that it does not vanish before the exponential itself does.
+    """
+    return x.clamp(max=0.0).exp() + x.relu()
 
 
 @dataclass(frozen=True)
@@ -282,3 +311,72 @@ def _tiles(
                     if padded.any():  # most tiles have none, and save the pass
                         hidden = padded if hidden is None else padded | hidden
                 yield _Tile(part, slices, chosen, hidden)
+
+
+def causal_product(phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Tensor:
+    r"""Sum products of features over every position's past, itself included.
+
+    .. math:: o_i = \phi(q_i) \sum_{j \le i} \phi(k_j)^\top v_j
+
+    Parameters
+    ----------
+    phi_q, phi_k : Tensor, shape (batch, heads, length, features)
+        Features of queries and keys, of any sign. Those of a masked key are zeros.
+    v : Tensor, shape (batch, heads, length, value_dim)
+        Finite at masked keys too, since zero times infinity is NaN. One dtype for all three.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, length, value_dim)
+        Not normalised. What comes later cannot change a row, to the bit.
+
+    Notes
+    -----
+    The sequence is cut into chunks. Inside a chunk the pairs are multiplied out; what came before
+    it enters through one (features, value_dim) matrix a head, the sum so far. So the time is
+    O(length · features · value_dim), and nothing is kept but the inputs and the output: the
+    gradients are sums of the same form, over the past for `phi_q` and over the future for `phi_k`
+    and `v` [1]_, and are computed in the same way. Derivatives of any order.
+
+    References
+    ----------
+    .. [1] Angelos Katharopoulos, Apoorv Vyas, Nikolaos Pappas, François Fleuret. Transformers are
+       RNNs: Fast Autoregressive Transformers with Linear Attention. 2020, arXiv:2006.16236,
+       section 3.3.
+    """
+    batch, heads = phi_q.shape[:2]
+    out: Tensor = _CausalProduct.apply(  # type: ignore[no-untyped-call]
+        phi_q.flatten(0, 1), phi_k.flatten(0, 1), v.flatten(0, 1), False
+    )
+    return out.view(batch, heads, *out.shape[1:])
+
+
+class _CausalProduct(torch.autograd.Function):
+    """The sum over the past, j ≤ i; with `backwards` the sum over the future, j ≥ i."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, backwards: bool) -> Tensor:
+        ctx.save_for_backward(q, k, v)
+        ctx.backwards = backwards
+        out = torch.empty_like(v, memory_format=torch.contiguous_format)
+        total = v.new_zeros(len(q), q.shape[-1], v.shape[-1])  # of the chunks done
+        firsts = range(0, q.shape[1], _CHUNK_LENGTH)
+        for first in reversed(firsts) if backwards else firsts:
+            chunk = slice(first, first + _CHUNK_LENGTH)
+            q_c, k_c, v_c = q[:, chunk], k[:, chunk], v[:, chunk]
+            pairs = q_c @ k_c.mT
+            pairs = pairs.triu_() if backwards else pairs.tril_()
+            out[:, chunk] = torch.bmm(q_c, total).baddbmm_(pairs, v_c)
+            total.baddbmm_(k_c.mT, v_c)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v = ctx.saved_tensors
+        forth, back = ctx.backwards, not ctx.backwards
+        terms = ((grad_out, v, k, forth), (v, grad_out, q, back), (k, q, grad_out, back))
+        grads = (
+            _CausalProduct.apply(*term) if needed else None  # type: ignore[no-untyped-call]
+            for term, needed in zip(terms, ctx.needs_input_grad, strict=False)
+        )
+        return *grads, None
