@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = [
     "attention",
+    "best_keys",
     "fixed_local",
     "fixed_summary",
     "linformer",
@@ -50,6 +51,30 @@ def weights(q, k, visible=None, scale=None):
 def attention(q, k, v, visible=None, scale=None):
     """Return weights(q, k) @ v, with v (batch, heads, kv_len, value_dim)."""
     return weights(q, k, visible, scale) @ np.asarray(v, dtype=np.float64)
+
+
+def best_keys(q, k, topk, visible=None, scale=None):
+    """Return which `topk` visible keys have the largest scores; of equals, the earlier ones.
+
+    Zhao et al.'s choice as a boolean (batch, heads, q_len, kv_len) array; arguments as `weights`.
+    """
+    q, k = np.asarray(q, dtype=np.float64), np.asarray(k, dtype=np.float64)
+    batch, heads, q_len, head_dim = q.shape
+    kv_len = k.shape[2]
+    if scale is None:
+        scale = 1.0 / math.sqrt(head_dim)
+    if visible is None:
+        visible = np.ones((q_len, kv_len), dtype=bool)
+    visible = np.broadcast_to(np.asarray(visible, dtype=bool), (batch, heads, q_len, kv_len))
+    chosen = np.zeros((batch, heads, q_len, kv_len), dtype=bool)
+    for b in range(batch):
+        for h in range(heads):
+            for i in range(q_len):
+                scores = (scale * (k[b, h] @ q[b, h, i])).tolist()
+                keys = [j for j in range(kv_len) if visible[b, h, i, j]]
+                keys.sort(key=lambda j: (-scores[j], j))  # noqa: B023 (sorted at once)
+                chosen[b, h, i, keys[:topk]] = True
+    return chosen
 
 
 def strided_local(i, stride, kv_len, causal):
