@@ -72,7 +72,7 @@ def best_keys(q, k, topk, visible=None, scale=None):
             for i in range(q_len):
                 scores = (scale * (k[b, h] @ q[b, h, i])).tolist()
                 keys = [j for j in range(kv_len) if visible[b, h, i, j]]
-                keys.sort(key=lambda j: (-scores[j], j))  # noqa: B023 (sorted at once)
+                keys.sort(key=lambda j: (-scores[j], j))
                 chosen[b, h, i, keys[:topk]] = True
     return chosen
 
