@@ -10,14 +10,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from benchmarks.spec import Call, Implementation, Pairs, dense_mask
+from benchmarks.spec import HEAD_DIM, HEADS, Call, Implementation, Pairs, dense_mask
 
 __all__ = [
     "BASELINE",
     "flex_attention",
+    "lucidrains_linformer",
     "masked_sdpa",
     "plain_softmax",
     "sdpa_causal",
@@ -95,3 +96,44 @@ def x_transformers(*, flash: bool) -> Implementation:
 
     name = "x-transformers flash" if flash else "x-transformers"
     return Implementation(name, make, package="x-transformers")
+
+
+class _Given(nn.Module):
+    """Stand in for a peer's projection of the width: return what was laid in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tensor: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor | None:
+        """Return the tensor that was laid in, whatever comes."""
+        return self.tensor
+
+
+def lucidrains_linformer(rank: int) -> Implementation:
+    """The attention core of the package linformer, without its projections of the width."""
+
+    def make(n: int) -> Call:
+        from linformer import LinformerSelfAttention
+
+        layer = LinformerSelfAttention(dim=HEADS * HEAD_DIM, seq_len=n, k=rank, heads=HEADS)
+        layer.to_q, layer.to_k, layer.to_v = _Given(), _Given(), _Given()
+        layer.to_out = nn.Identity()
+
+        def attention(q: Tensor, k: Tensor, v: Tensor, e: Tensor, f: Tensor) -> Tensor:
+            merged = [x.transpose(1, 2).flatten(2) for x in (q, k, v)]
+            for place, x in zip((layer.to_q, layer.to_k, layer.to_v), merged, strict=True):
+                place.tensor = x
+            projections = {"proj_k": e.mT, "proj_v": f.mT}
+            out = torch.func.functional_call(layer, projections, (merged[0],))
+            return out.unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2)
+
+        return attention
+
+    return Implementation(
+        "linformer",
+        make,
+        settings={"rank": rank},
+        package="linformer",
+        note="heads are merged inside the timed call, as its layer expects them",
+    )

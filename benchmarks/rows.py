@@ -5,21 +5,24 @@ positions j and say which pairs may attend; they are spelled out here, not taken
 because the oracles that judge the library are made of them.
 """
 
+import torch
 from torch import Tensor
 
 from benchmarks.peers import (
     BASELINE,
     flex_attention,
+    lucidrains_linformer,
     masked_sdpa,
     plain_softmax,
     sdpa_causal,
     x_transformers,
 )
-from benchmarks.spec import Row, dense, ours
+from benchmarks.spec import Row, dense, ours, qkv
 
 __all__ = ["ROWS"]
 
 STRIDE, SUMMARY = 64, 8
+RANK = 256
 
 
 def causal_pairs(i: Tensor, j: Tensor) -> Tensor:
@@ -32,6 +35,19 @@ def strided_pairs(i: Tensor, j: Tensor) -> Tensor:
 
 def fixed_pairs(i: Tensor, j: Tensor) -> Tensor:
     return (j <= i) & ((i // STRIDE == j // STRIDE) | (j % STRIDE >= STRIDE - SUMMARY))
+
+
+def qkv_and_projections(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Queries, keys, values, and E and F, whose gradients are computed too."""
+    e, f = (torch.randn(RANK, n, generator=generator) / n**0.5 for _ in range(2))
+    return (*qkv(n, generator), e, f)
+
+
+def linformer(q: Tensor, k: Tensor, v: Tensor, e: Tensor, f: Tensor) -> Tensor:
+    """Wang et al. 2020, written out."""
+    q, k, v, e, f = (x.double() for x in (q, k, v, e, f))
+    scores = q @ (e @ k).transpose(-2, -1) / q.shape[-1] ** 0.5
+    return scores.softmax(-1) @ (f @ v)
 
 
 ROWS = (
@@ -64,5 +80,12 @@ ROWS = (
         ),
         dense(fixed_pairs),
         (masked_sdpa(fixed_pairs), flex_attention(fixed_pairs)),
+    ),
+    Row(
+        "linformer",
+        ours("linformer_attention", further=("key_projection", "value_projection")),
+        linformer,
+        (lucidrains_linformer(RANK),),
+        inputs=qkv_and_projections,
     ),
 )

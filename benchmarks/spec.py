@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,14 +87,22 @@ class Row:
         return (self.ours, *self.peers)
 
 
-def ours(name: str, **options: Any) -> Implementation:
-    """Declare ``attn_lib.<name>`` called with these keyword options."""
+def ours(name: str, *, further: Sequence[str] = (), **options: Any) -> Implementation:
+    """Declare ``attn_lib.<name>`` called with these keyword options.
+
+    The last of the row's inputs, one for each name in ``further``, are given by these names.
+    """
 
     def make(n: int) -> Call:
         function = getattr(importlib.import_module("attn_lib"), name, None)
         if function is None:
             raise Absent(f"attn_lib has no {name}")
-        return lambda *inputs: function(*inputs, **options)
+        if not further:
+            return lambda *inputs: function(*inputs, **options)
+        first = -len(further)
+        return lambda *inputs: function(
+            *inputs[:first], **dict(zip(further, inputs[first:], strict=True)), **options
+        )
 
     settings = {"function": name, **options}
     return Implementation("attn_lib", make, settings=settings, package="attn-lib")
