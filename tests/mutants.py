@@ -36,6 +36,7 @@ class Mutant(NamedTuple):
 
 SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
+EXPLICIT = "mechanisms/explicit_sparse.py"
 LINFORMER = "mechanisms/linformer.py"
 MUTANTS = (
     Mutant("softmax", "flip the mask", SOFTMAX, "allowed & key_mask[", "allowed & ~key_mask["),
@@ -81,6 +82,37 @@ MUTANTS = (
         "grad_scores.sub_(tile.rows(inner))",
         "grad_scores",
     ),
+    Mutant("explicit_sparse", "flip the mask", EXPLICIT, "~key_mask[some", "key_mask[some"),
+    Mutant(
+        "explicit_sparse",
+        "shift the diagonal",
+        EXPLICIT,
+        "> position[:, None]",
+        ">= position[:, None]",
+    ),
+    Mutant("explicit_sparse", "drop the scale", EXPLICIT, "q.to(compute) * scale", "q.to(compute)"),
+    Mutant(
+        "explicit_sparse",
+        "keep one key fewer",
+        EXPLICIT,
+        "scores.flatten(0, 1), min(kept, seen)",
+        "scores.flatten(0, 1), max(1, min(kept, seen) - 1)",
+    ),
+    Mutant("explicit_sparse", "let ties fall as they may", EXPLICIT, "if tied.any()", "if False"),
+    Mutant(
+        "explicit_sparse",
+        "see only ties within the last groups",
+        EXPLICIT,
+        "    tied |= (finalists >= threshold)",
+        "    tied = (finalists >= threshold)",
+    ),
+    Mutant(
+        "explicit_sparse",
+        "lose a term of the gradient",
+        EXPLICIT,
+        "(grad_share - (grad_share * share).sum(dim=-1, keepdim=True))",
+        "grad_share",
+    ),
     Mutant(
         "linformer",
         "flip the mask",
@@ -114,12 +146,14 @@ MUTANTS = (
 TESTS = {
     "softmax": ["tests/test_softmax.py", "tests/test_contract.py"],
     "sparse_transformer": ["tests/test_sparse_transformer.py", "tests/test_contract.py"],
+    "explicit_sparse": ["tests/test_explicit_sparse.py", "tests/test_contract.py"],
     "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
 }
 # What is quick and telling; of the contract, the mechanism's own rows.
 SELECTED = {
     "tests/test_contract.py": "{mechanism}- and masked and (weights_times or gradcheck)",
     "tests/test_sparse_transformer.py": "by_hand or split_gives or any_ or papers_sets and 17-",
+    "tests/test_explicit_sparse.py": "by_hand or equal_scores or tournament or any_call",
     "tests/test_linformer.py": "by_hand or any_lengths or papers_equation",
 }
 
