@@ -43,6 +43,7 @@ _ROW_KEYS = {
     "reason": str,
     "run": int,
 }
+_PEAKS = ("peak_mb", "peak_method")
 _FIGURES = ("ms", "ratio", "baseline_ms", "peak_mb", "largest_tensor_mb")
 
 
@@ -120,9 +121,21 @@ def replace(
     n: int,
     rows: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Put these rows in the place of the mechanism's rows at this length; drop unused runs."""
-    kept = [one for one in document["rows"] if (one["mechanism"], one["n"]) != (mechanism, n)]
-    document["rows"] = [*kept, *(dict(row) for row in rows)]
+    """Put these rows in the place of the mechanism's rows at this length; drop unused runs.
+
+    A peak of memory that was not measured again stays: it does not depend on the machine's load.
+    """
+    kept, peaks = [], {}
+    for one in document["rows"]:
+        if (one["mechanism"], one["n"]) == (mechanism, n):
+            peaks[one["implementation"], one["pass"]] = {name: one[name] for name in _PEAKS}
+        else:
+            kept.append(one)
+    for row in map(dict, rows):
+        if row["status"] == "ok" and row["peak_mb"] is None:
+            row.update(peaks.get((row["implementation"], row["pass"]), {}))
+        kept.append(row)
+    document["rows"] = kept
     document["rows"].sort(key=lambda one: (one["mechanism"], one["n"]))
     used = {one["run"] for one in document["rows"]}
     latest = max(one["id"] for one in document["runs"])

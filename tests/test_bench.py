@@ -343,6 +343,16 @@ def test_a_rerun_replaces_only_its_own_rows() -> None:
     assert [run["id"] for run in session.document["runs"]] == [3]
 
 
+def test_a_rerun_without_memory_keeps_the_old_peaks() -> None:
+    session = new_session()
+    session.measure([fake_row()])
+    for row in session.document["rows"]:
+        row.update(peak_mb=7.0, peak_method="sampled", ms=123.0)
+    new_session(session.document, memory=False).measure([fake_row()])
+    assert {row["peak_mb"] for row in session.document["rows"]} == {7.0}
+    assert 123.0 not in {row["ms"] for row in session.document["rows"]}
+
+
 def test_a_rerun_is_not_held_to_the_old_limits(clock: dict[int, float]) -> None:
     session = new_session(sizes=(100, 200), limit=0.02)
     session.measure([fake_row()])
