@@ -21,6 +21,7 @@ __all__ = [
     "lucidrains_linformer",
     "masked_sdpa",
     "plain_softmax",
+    "plain_topk",
     "sdpa_causal",
     "x_transformers",
 ]
@@ -83,7 +84,23 @@ def flex_attention(pairs: Pairs) -> Implementation:
     )
 
 
-def x_transformers(*, flash: bool) -> Implementation:
+def plain_topk(topk: int) -> Implementation:
+    """Top-k as torch operations on the whole matrix: scores, topk, mask, softmax, product."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+        threshold = scores.topk(min(topk, k.shape[-2]), dim=-1).values[..., -1:]
+        return scores.masked_fill(scores < threshold, float("-inf")).softmax(-1) @ v
+
+    return Implementation(
+        "plain top-k",
+        lambda n: attention,
+        settings={"topk": topk},
+        note="keeps all keys that are equal to the threshold",
+    )
+
+
+def x_transformers(*, flash: bool = False, sparse_topk: int | None = None) -> Implementation:
     """The attention core of x-transformers, without its projections."""
 
     def make(n: int) -> Call:
@@ -91,11 +108,19 @@ def x_transformers(*, flash: bool) -> Implementation:
             warnings.simplefilter("ignore")  # its import uses a deprecated part of torch
             from x_transformers.attend import Attend
 
-        attend: Any = Attend(flash=flash)
+        attend: Any = Attend(flash=flash, sparse_topk=sparse_topk)
         return lambda q, k, v: attend(q, k, v)[0]
 
     name = "x-transformers flash" if flash else "x-transformers"
-    return Implementation(name, make, package="x-transformers")
+    if sparse_topk is None:
+        return Implementation(name, make, package="x-transformers")
+    return Implementation(
+        f"{name} sparse_topk",
+        make,
+        settings={"sparse_topk": sparse_topk},
+        package="x-transformers",
+        note="keeps all keys that are equal to the threshold",
+    )
 
 
 class _Given(nn.Module):

@@ -14,6 +14,7 @@ from benchmarks.peers import (
     lucidrains_linformer,
     masked_sdpa,
     plain_softmax,
+    plain_topk,
     sdpa_causal,
     x_transformers,
 )
@@ -22,6 +23,7 @@ from benchmarks.spec import Row, dense, ours, qkv
 __all__ = ["ROWS"]
 
 STRIDE, SUMMARY = 64, 8
+TOPK = 64
 RANK = 256
 
 
@@ -48,6 +50,14 @@ def linformer(q: Tensor, k: Tensor, v: Tensor, e: Tensor, f: Tensor) -> Tensor:
     q, k, v, e, f = (x.double() for x in (q, k, v, e, f))
     scores = q @ (e @ k).transpose(-2, -1) / q.shape[-1] ** 0.5
     return scores.softmax(-1) @ (f @ v)
+
+
+def best_keys(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Zhao et al. 2019, written out; of equal scores those at the threshold are all kept."""
+    q, k, v = q.double(), k.double(), v.double()
+    scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+    threshold = scores.sort(-1, descending=True).values[..., :TOPK][..., -1:]
+    return scores.masked_fill(scores < threshold, float("-inf")).softmax(-1) @ v
 
 
 ROWS = (
@@ -80,6 +90,12 @@ ROWS = (
         ),
         dense(fixed_pairs),
         (masked_sdpa(fixed_pairs), flex_attention(fixed_pairs)),
+    ),
+    Row(
+        "explicit_sparse",
+        ours("explicit_sparse_attention", topk=TOPK),
+        best_keys,
+        (plain_topk(TOPK), x_transformers(sparse_topk=TOPK)),
     ),
     Row(
         "linformer",
