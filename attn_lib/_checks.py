@@ -78,6 +78,7 @@ def check_qkv(
     causal: bool = False,
     key_mask: Tensor | None = None,
     query: str = "q",
+    key: str = "k",
 ) -> None:
     """Refuse queries, keys and values that do not fit together; see `check_qk`.
 
@@ -88,6 +89,8 @@ def check_qkv(
     v : Tensor, shape (batch, heads, kv_len, value_dim)
     causal, key_mask, query
         As in `check_qk`.
+    key : str
+        What the caller's signature calls `k`.
     """
     check_qk(q, k, causal=causal, key_mask=key_mask, query=query)
     check_tensor("v", v, ("batch", "heads", "kv_len", "value_dim"))
@@ -95,7 +98,7 @@ def check_qkv(
     if v.shape[:3] != k.shape[:3]:
         expected = ", ".join(str(size) for size in k.shape[:3])
         raise ValueError(
-            f"v must have shape ({expected}, value_dim) to fit k, got {tuple(v.shape)}"
+            f"v must have shape ({expected}, value_dim) to fit {key}, got {tuple(v.shape)}"
         )
 
 

@@ -126,6 +126,21 @@ def _linformer(label: str, rank: int, *, per_head: bool = False, tied: bool = Fa
     return Case("linformer", label, options, causal=False, average=False)
 
 
+def _shared(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+    """Let the first head's shared vectors be its queries, and those of the others their keys."""
+    return torch.cat([q[:, :1], k[:, 1:]], dim=1), v
+
+
+def _reformer(label: str, **own: Any) -> Case:
+    def options(sizes: Sizes) -> dict[str, Any]:
+        return {**own, "generator": torch.Generator().manual_seed(9)}
+
+    one_chunk = own["bucket_size"] >= 2000
+    return Case(
+        "reformer", label, options, _shared, cross=False, future_keys=one_chunk, padding=one_chunk
+    )
+
+
 CASES = (
     Case("softmax", "plain"),
     Case("softmax", "scale", lambda s: {"scale": 0.3}),
@@ -158,6 +173,10 @@ CASES = (
     _longformer("global", window=2, hubs=(7, 0, 7, 4)),
     _longformer("dilated-by-head", window=2, hubs=(3,), steps=(2, 1, 2)),
     _longformer("second", window=2, hubs=(6, 3), second=("q_global", "k_global")),
+    _reformer("one-round", bucket_size=4),
+    _reformer("four-rounds", bucket_size=3, num_hashes=4, scale=0.5),
+    _reformer("pairs", bucket_size=1, num_hashes=2),
+    _reformer("one-chunk", bucket_size=2000, num_hashes=2),
     _linformer("rank-3", 3),
     _linformer("per-head", 4, per_head=True),
     _linformer("tied", 13, tied=True),
@@ -176,6 +195,7 @@ OWN_OPTIONS = {
         "k_global",
         "v_global",
     ),
+    "reformer": ("bucket_size", "num_hashes", "scale"),
     "linformer": ("key_projection", "value_projection", "scale"),
 }
 POSITIONAL = {"reformer": ("qk", "v"), "luna": ("q", "p", "k", "v")}
@@ -301,13 +321,19 @@ def test_float64_is_not_computed_in_float32(case, causal):
     assert_close(fine, again, rtol=1e-12, atol=1e-12)
 
 
+def _again(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with a copy of the generator, if there is one, in the state it is in."""
+    copies = {k: x.clone_state() for k, x in options.items() if isinstance(x, torch.Generator)}
+    return {**options, **copies}
+
+
 @every_form
 def test_default_dtype_and_device_are_not_assumed(case, causal):
     q, k, v = _draw(dtype=torch.float32)
     key_mask = _key_mask(2, 11)
     expected = case.attention(q, k, v, causal=causal, key_mask=key_mask)
     options = case.options(_sizes(q, k, v))
-    fixed = Case(case.mechanism, case.label, lambda sizes: options, case.arrange)
+    fixed = Case(case.mechanism, case.label, lambda sizes: _again(options), case.arrange)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -708,8 +734,19 @@ first_cases = pytest.mark.parametrize(
 )
 
 
+def _for(function: Callable[..., Tensor], bad: Bad) -> Bad:
+    """Return the row in the function's own words, or skip what it has no argument for."""
+    names = inspect.signature(function).parameters
+    if bad.argument == "q" and "qk" in names:
+        bad = bad._replace(argument="qk", match=bad.match.replace("^q ", "^qk "))
+    if bad.argument not in names:
+        pytest.skip(f"there is no {bad.argument}")
+    return bad
+
+
 def _bad_call(function: Callable[..., Tensor], case: Case, bad: Bad) -> None:
     q, k, v = _draw()
+    bad = _for(function, bad)
     names = list(inspect.signature(function).parameters)
     given = dict(zip(names, case.arrange(q, k, v), strict=False))
     given = {key: x for key, x in given.items() if isinstance(x, Tensor) and key != "causal"}
@@ -732,6 +769,7 @@ def test_bad_calls_say_what_was_wrong(case, bad):
 )
 def test_bad_weights_calls_say_what_was_wrong(case, bad):
     function = getattr(attn_lib, f"{case.mechanism}_weights")
+    bad = _for(function, bad)
     q, k, v = _draw()
     given: dict[str, object] = dict(
         zip(inspect.signature(function).parameters, case.arrange(q, k, v)[:-1], strict=False)

@@ -6,6 +6,11 @@ from attn_lib.mechanisms.explicit_sparse import (
 )
 from attn_lib.mechanisms.linformer import linformer_attention, linformer_weights
 from attn_lib.mechanisms.longformer import longformer_attention, longformer_weights
+from attn_lib.mechanisms.reformer import (
+    reformer_attention,
+    reformer_buckets,
+    reformer_weights,
+)
 from attn_lib.mechanisms.softmax import softmax_attention, softmax_weights
 from attn_lib.mechanisms.sparse_transformer import (
     sparse_transformer_attention,
@@ -19,6 +24,9 @@ __all__ = [
     "linformer_weights",
     "longformer_attention",
     "longformer_weights",
+    "reformer_attention",
+    "reformer_buckets",
+    "reformer_weights",
     "softmax_attention",
     "softmax_weights",
     "sparse_transformer_attention",
