@@ -8,12 +8,18 @@ that it implies.
 
 from attn_lib import catalog, costs, layers, masks, numerics
 from attn_lib.mechanisms import (
+    LunaState,
     explicit_sparse_attention,
     explicit_sparse_weights,
     linformer_attention,
     linformer_weights,
     longformer_attention,
     longformer_weights,
+    luna_attention,
+    luna_init_state,
+    luna_pack,
+    luna_step,
+    luna_weights,
     reformer_attention,
     reformer_buckets,
     reformer_weights,
@@ -24,6 +30,7 @@ from attn_lib.mechanisms import (
 )
 
 __all__ = [
+    "LunaState",
     "catalog",
     "costs",
     "explicit_sparse_attention",
@@ -33,6 +40,11 @@ __all__ = [
     "linformer_weights",
     "longformer_attention",
     "longformer_weights",
+    "luna_attention",
+    "luna_init_state",
+    "luna_pack",
+    "luna_step",
+    "luna_weights",
     "masks",
     "numerics",
     "reformer_attention",

@@ -13,6 +13,8 @@ __all__ = [
     "linformer_flops",
     "linformer_parameters",
     "linformer_scores",
+    "luna_scores",
+    "luna_state_numbers",
     "softmax_scores",
     "sparse_transformer_scores",
     "weight_matrix_bytes",
@@ -168,6 +170,58 @@ def linformer_parameters(n: int, *, rank: int, layers: int, heads: int, sharing:
     }
     check_choice("sharing", sharing, tuple(matrices))
     return n * rank * matrices[sharing]
+
+
+def luna_scores(n: int, *, p_len: int) -> int:
+    """Scores of Luna's two attentions: every slot with every token, every token with every slot.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    p_len : int
+        Length of the extra sequence.
+
+    Returns
+    -------
+    int
+        2 · n · p_len.
+
+    Examples
+    --------
+    >>> softmax_scores(4096) / luna_scores(4096, p_len=16)
+    128.0
+    """
+    check_positive_int("n", n)
+    check_positive_int("p_len", p_len)
+    return 2 * n * p_len
+
+
+def luna_state_numbers(head_dim: int, value_dim: int, *, p_len: int) -> int:
+    """Numbers that causal Luna keeps from one token to the next, whatever the length.
+
+    Parameters
+    ----------
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+    p_len : int
+        Length of the extra sequence.
+
+    Returns
+    -------
+    int
+        p_len · (head_dim + value_dim) + 1, for one head: two sums and the count of tokens.
+
+    Examples
+    --------
+    The keys and values of 16 tokens fill as much as 16 slots do for any number of tokens:
+
+    >>> luna_state_numbers(64, 64, p_len=16), kv_cache_bytes(16, 64, 64, itemsize=1)
+    (2049, 2048)
+    """
+    for name, value in (("head_dim", head_dim), ("value_dim", value_dim), ("p_len", p_len)):
+        check_positive_int(name, value)
+    return p_len * (head_dim + value_dim) + 1
 
 
 def attention_flops(scores: int, head_dim: int, value_dim: int) -> int:

@@ -38,6 +38,7 @@ SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
 EXPLICIT = "mechanisms/explicit_sparse.py"
 LINFORMER = "mechanisms/linformer.py"
+LUNA = "mechanisms/luna.py"
 MUTANTS = (
     Mutant("softmax", "flip the mask", SOFTMAX, "allowed & key_mask[", "allowed & ~key_mask["),
     Mutant("softmax", "shift the diagonal", "masks.py", "kv_idx <= q_idx", "kv_idx < q_idx"),
@@ -142,12 +143,40 @@ MUTANTS = (
         "hide_keys(v.to(compute), key_mask)",
         "v.to(compute)",
     ),
+    Mutant(
+        "luna",
+        "flip the mask",
+        LUNA,
+        "key_mask[:, None, None, :]\n    return",
+        "~key_mask[:, None, None, :]\n    return",
+    ),
+    Mutant("luna", "shift the diagonal", "numerics.py", "pairs.tril_()", "pairs.tril_(-1)"),
+    Mutant("luna", "drop the scale", LUNA, "(p * p.shape[-1] ** -0.5)", "p"),
+    Mutant("luna", "change the feature map", LUNA, '== "elu"', '!= "elu"'),
+    Mutant(
+        "luna",
+        "count masked keys too",
+        LUNA,
+        "key_mask.cumsum",
+        "key_mask.new_ones(key_mask.shape).cumsum",
+    ),
+    Mutant(
+        "luna", "unpack from P", LUNA, "attention(q_, packed, packed)", "attention(q_, p_, packed)"
+    ),
+    Mutant(
+        "luna",
+        "forget the token at hand",
+        LUNA,
+        "count = state.count + 1",
+        "count = max(state.count, 1)",
+    ),
 )
 TESTS = {
     "softmax": ["tests/test_softmax.py", "tests/test_contract.py"],
     "sparse_transformer": ["tests/test_sparse_transformer.py", "tests/test_contract.py"],
     "explicit_sparse": ["tests/test_explicit_sparse.py", "tests/test_contract.py"],
     "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
+    "luna": ["tests/test_luna.py", "tests/test_contract.py"],
 }
 # What is quick and telling; of the contract, the mechanism's own rows.
 SELECTED = {

@@ -13,6 +13,8 @@ __all__ = [
     "fixed_local",
     "fixed_summary",
     "linformer",
+    "luna",
+    "luna_causal",
     "sparse_transformer_visible",
     "strided_local",
     "strided_summary",
@@ -155,4 +157,39 @@ def linformer(q, k, v, e, f, key_mask=None, scale=None):
                 out[b, h, i] = (
                     sum(p * x for p, x in zip(powers, slot_v, strict=True)) / powers.sum()
                 )
+    return out
+
+
+def luna(q, p, k, v, key_mask=None):
+    """Return Ma et al.'s two nested attentions, Attn(q, Attn(p, k, v)), the slots as k and v."""
+    visible = None if key_mask is None else np.asarray(key_mask, dtype=bool)[:, None, None, :]
+    packed = attention(p, k, v, visible)
+    return attention(q, packed, packed)
+
+
+def luna_causal(q, p, k, v, key_mask=None, activation="elu"):
+    """Return Ma et al.'s causal form one token at a time, from the two running matrices."""
+    q, p, k, v = (np.asarray(x, dtype=np.float64) for x in (q, p, k, v))
+    batch, heads, length, head_dim = q.shape
+    out = np.zeros((batch, heads, length, v.shape[3]))
+    for b in range(batch):
+        for h in range(heads):
+            keys = np.zeros((head_dim, p.shape[2]))
+            values = np.zeros((p.shape[2], v.shape[3]))
+            t = 0
+            for i in range(length):
+                if key_mask is None or bool(key_mask[b, i]):
+                    t += 1
+                    x = p[b, h] @ k[b, h, i] / math.sqrt(head_dim)
+                    if activation == "elu":
+                        pack = np.array([s + 1 if s > 0 else math.exp(s) for s in x])
+                    else:
+                        pack = np.array([math.log2(1 + 2**s) for s in x])
+                    keys += np.outer(k[b, h, i], pack)
+                    values += np.outer(pack, v[b, h, i])
+                if t == 0:
+                    continue
+                scores = q[b, h, i] @ keys / t
+                powers = np.exp(scores - scores.max())
+                out[b, h, i] = powers / powers.sum() @ values / t
     return out

@@ -1,4 +1,4 @@
-"""The engine of causal attention without a softmax: sums over the past, against the whole matrix."""
+"""The engine of causal attention without a softmax: sums over the past, against their matrix."""
 
 import math
 

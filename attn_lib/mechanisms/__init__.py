@@ -6,6 +6,14 @@ from attn_lib.mechanisms.explicit_sparse import (
 )
 from attn_lib.mechanisms.linformer import linformer_attention, linformer_weights
 from attn_lib.mechanisms.longformer import longformer_attention, longformer_weights
+from attn_lib.mechanisms.luna import (
+    LunaState,
+    luna_attention,
+    luna_init_state,
+    luna_pack,
+    luna_step,
+    luna_weights,
+)
 from attn_lib.mechanisms.reformer import (
     reformer_attention,
     reformer_buckets,
@@ -18,12 +26,18 @@ from attn_lib.mechanisms.sparse_transformer import (
 )
 
 __all__ = [
+    "LunaState",
     "explicit_sparse_attention",
     "explicit_sparse_weights",
     "linformer_attention",
     "linformer_weights",
     "longformer_attention",
     "longformer_weights",
+    "luna_attention",
+    "luna_init_state",
+    "luna_pack",
+    "luna_step",
+    "luna_weights",
     "reformer_attention",
     "reformer_buckets",
     "reformer_weights",
