@@ -6,6 +6,7 @@ Nothing here is imported before a row asks for it; a missing package makes its p
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -135,22 +136,29 @@ class _Given(nn.Module):
         return self.tensor
 
 
-def lucidrains_linformer(rank: int) -> Implementation:
-    """The attention core of the package linformer, without its projections of the width."""
+def lucidrains_linformer(
+    made: Callable[[int], Mapping[str, Tensor]] | None = None,
+) -> Implementation:
+    """The attention core of the package linformer, without its projections of the width.
+
+    ``made(n)`` gives E and F; without it they are the row's last two inputs.
+    """
 
     def make(n: int) -> Call:
         from linformer import LinformerSelfAttention
 
-        layer = LinformerSelfAttention(dim=HEADS * HEAD_DIM, seq_len=n, k=rank, heads=HEADS)
+        layer = LinformerSelfAttention(HEADS * HEAD_DIM, n, heads=HEADS)
         layer.to_q, layer.to_k, layer.to_v = _Given(), _Given(), _Given()
         layer.to_out = nn.Identity()
+        fixed = made(n).values() if made else ()
 
-        def attention(q: Tensor, k: Tensor, v: Tensor, e: Tensor, f: Tensor) -> Tensor:
+        def attention(q: Tensor, k: Tensor, v: Tensor, *given: Tensor) -> Tensor:
             merged = [x.transpose(1, 2).flatten(2) for x in (q, k, v)]
             for place, x in zip((layer.to_q, layer.to_k, layer.to_v), merged, strict=True):
                 place.tensor = x
-            projections = {"proj_k": e.mT, "proj_v": f.mT}
-            out = torch.func.functional_call(layer, projections, (merged[0],))
+            e, f = given or fixed
+            parameters = {"proj_k": e.mT, "proj_v": f.mT}
+            out = torch.func.functional_call(layer, parameters, (merged[0],))
             return out.unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2)
 
         return attention
@@ -158,7 +166,6 @@ def lucidrains_linformer(rank: int) -> Implementation:
     return Implementation(
         "linformer",
         make,
-        settings={"rank": rank},
         package="linformer",
         note="heads are merged inside the timed call, as its layer expects them",
     )

@@ -39,14 +39,21 @@ def fixed_pairs(i: Tensor, j: Tensor) -> Tensor:
     return (j <= i) & ((i // STRIDE == j // STRIDE) | (j % STRIDE >= STRIDE - SUMMARY))
 
 
+def projections(n: int) -> dict[str, Tensor]:
+    """Linformer's E and F of 256 rows, as they would be after training: given, not learned."""
+    generator = torch.Generator().manual_seed(1)
+    names = ("key_projection", "value_projection")
+    return {name: torch.randn(RANK, n, generator=generator) / n**0.5 for name in names}
+
+
 def qkv_and_projections(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Queries, keys, values, and E and F, whose gradients are computed too."""
-    e, f = (torch.randn(RANK, n, generator=generator) / n**0.5 for _ in range(2))
-    return (*qkv(n, generator), e, f)
+    """Queries, keys, values, and E and F as in training, where they need gradients too."""
+    return (*qkv(n, generator), *projections(n).values())
 
 
-def linformer(q: Tensor, k: Tensor, v: Tensor, e: Tensor, f: Tensor) -> Tensor:
-    """Wang et al. 2020, written out."""
+def linformer(q: Tensor, k: Tensor, v: Tensor, *given: Tensor) -> Tensor:
+    """Wang et al. 2020, written out; E and F are given or those of `projections`."""
+    e, f = given or projections(q.shape[-2]).values()
     q, k, v, e, f = (x.double() for x in (q, k, v, e, f))
     scores = q @ (e @ k).transpose(-2, -1) / q.shape[-1] ** 0.5
     return scores.softmax(-1) @ (f @ v)
@@ -99,9 +106,15 @@ ROWS = (
     ),
     Row(
         "linformer",
+        ours("linformer_attention", made=projections),
+        linformer,
+        (lucidrains_linformer(projections),),
+    ),
+    Row(
+        "linformer, learning",
         ours("linformer_attention", further=("key_projection", "value_projection")),
         linformer,
-        (lucidrains_linformer(RANK),),
+        (lucidrains_linformer(),),
         inputs=qkv_and_projections,
     ),
 )

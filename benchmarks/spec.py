@@ -87,22 +87,32 @@ class Row:
         return (self.ours, *self.peers)
 
 
-def ours(name: str, *, further: Sequence[str] = (), **options: Any) -> Implementation:
+def ours(
+    name: str,
+    *,
+    made: Callable[[int], Mapping[str, Any]] | None = None,
+    further: Sequence[str] = (),
+    **options: Any,
+) -> Implementation:
     """Declare ``attn_lib.<name>`` called with these keyword options.
 
-    The last of the row's inputs, one for each name in ``further``, are given by these names.
+    ``made(n)`` makes those that depend on the length; it is not timed. The last of the row's
+    inputs, one for each name in ``further``, are given by these names.
     """
 
     def make(n: int) -> Call:
         function = getattr(importlib.import_module("attn_lib"), name, None)
         if function is None:
             raise Absent(f"attn_lib has no {name}")
-        if not further:
-            return lambda *inputs: function(*inputs, **options)
-        first = -len(further)
-        return lambda *inputs: function(
-            *inputs[:first], **dict(zip(further, inputs[first:], strict=True)), **options
-        )
+        given = {**options, **(made(n) if made else {})}
+
+        def call(*inputs: Tensor) -> Tensor:
+            first = len(inputs) - len(further)
+            named = dict(zip(further, inputs[first:], strict=True))
+            out: Tensor = function(*inputs[:first], **named, **given)
+            return out
+
+        return call
 
     settings = {"function": name, **options}
     return Implementation("attn_lib", make, settings=settings, package="attn-lib")
