@@ -89,7 +89,7 @@ def longformer_attention(
 
     Notes
     -----
-    Pairs computed: n · (2 · window + block) in the window, block ≤ 128, and 2 · n · len(G); memory
+    Pairs computed: n · (2 · window + block) in the window, block ≤ 64, and 2 · n · len(G); memory
     is O(n) and a fixed number of scores at a time. A global key inside a window counts once.
 
     Hugging Face's ``attention_window`` is the total, 2 · window; the first release's counts one
@@ -125,7 +125,8 @@ def longformer_attention(
             (window_k[:, heads][:, :, hub], window_v[:, heads][:, :, hub], real[:, hub]),
         ]
         parts = [*band.parts(q.device), *_hub_parts(hub, q.shape[2], causal=causal)]
-        return attend_over_parts(padded_q, sources, parts, scale=scale)[:, :, : q.shape[2]]
+        out = attend_over_parts(padded_q, sources, parts, scale=scale)
+        return out if out.shape[2] == q.shape[2] else out[:, :, : q.shape[2]]
 
     out = _by_dilation(attend, dilations)
     if hubs:
