@@ -15,6 +15,8 @@ __all__ = [
     "linformer_scores",
     "luna_scores",
     "luna_state_numbers",
+    "reformer_hash_flops",
+    "reformer_scores",
     "softmax_scores",
     "sparse_transformer_scores",
     "weight_matrix_bytes",
@@ -222,6 +224,76 @@ def luna_state_numbers(head_dim: int, value_dim: int, *, p_len: int) -> int:
     for name, value in (("head_dim", head_dim), ("value_dim", value_dim), ("p_len", p_len)):
         check_positive_int(name, value)
     return p_len * (head_dim + value_dim) + 1
+
+
+def reformer_scores(n: int, *, bucket_size: int, num_hashes: int = 1) -> int:
+    """Pairs that Reformer attention scores: in each round a chunk beside itself and the one before.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    bucket_size : int
+        Tokens in a chunk, the paper's m.
+    num_hashes : int
+        Rounds.
+
+    Returns
+    -------
+    int
+        n · 2m a round, with n rounded up to whole chunks; n² where one chunk holds everything,
+        whatever the rounds. Kitaev et al. 2020 (arXiv:2001.04451), section 2.
+
+    Examples
+    --------
+    >>> reformer_scores(8192, bucket_size=64, num_hashes=4) / 8192
+    512.0
+    """
+    check_positive_int("n", n)
+    check_positive_int("bucket_size", bucket_size)
+    check_positive_int("num_hashes", num_hashes)
+    if bucket_size >= n:
+        return n * n
+    return num_hashes * 2 * bucket_size * bucket_size * -(-n // bucket_size)
+
+
+def reformer_hash_flops(n: int, head_dim: int, *, bucket_size: int, num_hashes: int = 1) -> int:
+    """Floating-point operations of the rotations that Reformer's hashes are made of.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    head_dim : int
+        Width of a query, in numbers.
+    bucket_size : int
+        Tokens in a chunk; there are about n / bucket_size buckets.
+    num_hashes : int
+        Rounds.
+
+    Returns
+    -------
+    int
+        2 · n · head_dim · b / 2 a round for b buckets, up to 128; more buckets are the product of
+        two or more hashes, each into the smallest even number of buckets that is enough.
+    """
+    for name, value in (
+        ("n", n),
+        ("head_dim", head_dim),
+        ("bucket_size", bucket_size),
+        ("num_hashes", num_hashes),
+    ):
+        check_positive_int(name, value)
+    chunks = -(-n // bucket_size)
+    if chunks == 1:
+        return 0
+    pieces = 1
+    while 128**pieces < chunks:
+        pieces += 1
+    half = 1
+    while (2 * half) ** pieces < chunks:
+        half += 1
+    return 2 * n * head_dim * half * pieces * num_hashes
 
 
 def attention_flops(scores: int, head_dim: int, value_dim: int) -> int:

@@ -37,6 +37,7 @@ class Mutant(NamedTuple):
 SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
 EXPLICIT = "mechanisms/explicit_sparse.py"
+REFORMER = "mechanisms/reformer.py"
 LINFORMER = "mechanisms/linformer.py"
 LUNA = "mechanisms/luna.py"
 MUTANTS = (
@@ -115,6 +116,31 @@ MUTANTS = (
         "grad_share",
     ),
     Mutant(
+        "reformer",
+        "flip the mask",
+        REFORMER,
+        "masked_fill(~key_mask[:, None, None], last)",
+        "masked_fill(key_mask[:, None, None], last)",
+    ),
+    Mutant(
+        "reformer",
+        "shift the diagonal",
+        REFORMER,
+        "columns[:, tile] >= rows[:, tile, piece]",
+        "columns[:, tile] > rows[:, tile, piece]",
+    ),
+    Mutant("reformer", "drop the scale", REFORMER, "turn.rows(q).mul_(scale)", "turn.rows(q)"),
+    Mutant("reformer", "change the pattern", REFORMER, "return min(2, self.chunks)", "return 1"),
+    Mutant("reformer", "count a pair twice", REFORMER, "nearest.le_(1)", "nearest.le_(0)"),
+    Mutant("reformer", "hash into half the buckets", REFORMER, "< 0, alpha=half", "< 0, alpha=0"),
+    Mutant(
+        "reformer",
+        "let keys grow with their length",
+        REFORMER,
+        "grad_keys.sub_(keys * along)",
+        "grad_keys",
+    ),
+    Mutant(
         "linformer",
         "flip the mask",
         LINFORMER,
@@ -175,6 +201,7 @@ TESTS = {
     "softmax": ["tests/test_softmax.py", "tests/test_contract.py"],
     "sparse_transformer": ["tests/test_sparse_transformer.py", "tests/test_contract.py"],
     "explicit_sparse": ["tests/test_explicit_sparse.py", "tests/test_contract.py"],
+    "reformer": ["tests/test_reformer.py", "tests/test_contract.py"],
     "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
     "luna": ["tests/test_luna.py", "tests/test_contract.py"],
 }
@@ -183,6 +210,7 @@ SELECTED = {
     "tests/test_contract.py": "{mechanism}- and masked and (weights_times or gradcheck)",
     "tests/test_sparse_transformer.py": "by_hand or split_gives or any_ or papers_sets and 17-",
     "tests/test_explicit_sparse.py": "by_hand or equal_scores or tournament or any_call",
+    "tests/test_reformer.py": "by_hand or rounds_add_up or zero_vectors",
     "tests/test_linformer.py": "by_hand or any_lengths or papers_equation",
 }
 

@@ -15,6 +15,7 @@ __all__ = [
     "linformer",
     "luna",
     "luna_causal",
+    "reformer_weights",
     "sparse_transformer_visible",
     "strided_local",
     "strided_summary",
@@ -120,6 +121,52 @@ def sparse_transformer_visible(
             keys = local | far if mode == "merged" else split
             visible[h, i, sorted(keys)] = True
     return visible
+
+
+def reformer_weights(qk, rotations, size, *, causal, key_mask=None, scale=1.0):
+    """Return the weights that the rounds of Kitaev et al. add up to, by their equations.
+
+    qk (batch, heads, n, head_dim); rotations (heads, rounds, head_dim, b / 2). Each round has its
+    softmax, with log N subtracted and 10⁵ for oneself, and the rounds are weighed by their
+    log-sum-exps.
+    """
+    qk, rotations = np.asarray(qk, dtype=np.float64), np.asarray(rotations, dtype=np.float64)
+    batch, heads, n, _ = qk.shape
+    rounds = rotations.shape[1]
+    result = np.zeros((batch, heads, n, n))
+    for b in range(batch):
+        real = [j for j in range(n) if key_mask is None or key_mask[b, j]]
+        for h in range(heads):
+            x = qk[b, h]
+            keys = x / np.linalg.norm(x, axis=-1, keepdims=True)
+            available = np.zeros((rounds, n, n), dtype=bool)
+            for r in range(rounds):
+                turned = keys @ rotations[h, r]
+                buckets = np.concatenate([turned, -turned], axis=-1).argmax(axis=-1)
+                order = sorted(real, key=lambda j, of=buckets: (of[j], j))
+                chunk = {j: place // size for place, j in enumerate(order)}
+                for i in real:
+                    for j in real:
+                        if chunk[i] - 1 <= chunk[j] <= chunk[i] and (j <= i or not causal):
+                            available[r, i, j] = True
+            found = available.sum(axis=0)
+            for i in real:
+                z = np.full(rounds, -np.inf)
+                parts = np.zeros((rounds, n))
+                for r in range(rounds):
+                    keys_seen = np.flatnonzero(available[r, i])
+                    if keys_seen.size == 0:
+                        continue
+                    penalty = np.where(keys_seen == i, 1e5, np.log(found[i, keys_seen]))
+                    scores = scale * keys[keys_seen] @ x[i] - penalty
+                    top = scores.max()
+                    powers = np.exp(scores - top)
+                    z[r] = top + np.log(powers.sum())
+                    parts[r, keys_seen] = powers / powers.sum()
+                if np.isfinite(z).any():
+                    shares = np.exp(z - z.max())
+                    result[b, h, i] = shares / shares.sum() @ parts
+    return result
 
 
 def visible_keys(visible, key_mask):

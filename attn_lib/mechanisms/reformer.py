@@ -111,8 +111,7 @@ def reformer_attention(
     borders of the chunks, and with them which of the earlier keys a query finds.
     """
     check_qkv(qk, qk, v, causal=causal, key_mask=key_mask, query="qk", key="qk")
-    check_positive_int("bucket_size", bucket_size)
-    check_positive_int("num_hashes", num_hashes)
+    _check_options(bucket_size, num_hashes, generator)
     scale = 1.0 if scale is None else check_finite_number("scale", scale)
 
     compute = torch.promote_types(qk.dtype, torch.float32)
@@ -148,8 +147,7 @@ def reformer_weights(
         In the dtype of `qk`. Rows sum to 1, or to 0 where a query may attend to nothing.
     """
     check_qk(qk, qk, causal=causal, key_mask=key_mask, query="qk")
-    check_positive_int("bucket_size", bucket_size)
-    check_positive_int("num_hashes", num_hashes)
+    _check_options(bucket_size, num_hashes, generator)
     scale = 1.0 if scale is None else check_finite_number("scale", scale)
 
     length = qk.shape[2]
@@ -207,10 +205,18 @@ def reformer_buckets(
     tensor([6, 6])
     """
     check_qk(qk, qk, query="qk")
-    check_positive_int("bucket_size", bucket_size)
-    check_positive_int("num_hashes", num_hashes)
+    _check_options(bucket_size, num_hashes, generator)
     compute = torch.promote_types(qk.dtype, torch.float32)
     return _hash(qk.detach().to(compute), bucket_size, num_hashes, generator)
+
+
+def _check_options(bucket_size: int, num_hashes: int, generator: object) -> None:
+    check_positive_int("bucket_size", bucket_size)
+    check_positive_int("num_hashes", num_hashes)
+    if not (generator is None or isinstance(generator, torch.Generator)):
+        raise TypeError(
+            f"generator must be a torch.Generator or None, got {type(generator).__name__}"
+        )
 
 
 def _unit(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -499,18 +505,17 @@ class _AttendInRounds(torch.autograd.Function):
                 logs, inners = turn.rows(log_total[slices]), turn.rows(inner)
                 parts = []
                 for tile in turn.tiles():
-                    tile_q, tile_keys, tile_values = [], [], []
+                    tile_q, tile_keys, tile_values = [], None, None
                     for piece in turn.pieces():
-                        rows, tops = round_q[:, tile, piece], logs[:, tile, piece]
+                        rows, grads = round_q[:, tile, piece], round_grad[:, tile, piece]
                         scores = turn.hide(rows @ round_keys[:, tile].mT, tile, piece)
-                        weights = scores.sub_(tops).exp_()
-                        grads = round_grad[:, tile, piece]
-                        tile_values.append(weights.mT @ grads)
+                        weights = scores.sub_(logs[:, tile, piece]).exp_()
+                        tile_values = _add(tile_values, weights.mT @ grads)
                         grad_scores = grads @ round_values[:, tile].mT
                         grad_scores.sub_(inners[:, tile, piece]).mul_(weights)
                         tile_q.append(grad_scores @ round_keys[:, tile])
-                        tile_keys.append(grad_scores.mT @ rows)
-                    parts.append((_join(tile_q, 2), _add(tile_keys), _add(tile_values)))
+                        tile_keys = _add(tile_keys, grad_scores.mT @ rows)
+                    parts.append((_join(tile_q, 2), tile_keys, tile_values))
                 to_q, to_keys, to_values = (_join(x, 1) for x in zip(*parts, strict=True))
                 grad_q += turn.unsort(to_q)
                 grad_keys += turn.fold(to_keys)
@@ -545,8 +550,8 @@ def _join(parts: Sequence[Tensor], dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=dim)
 
 
-def _add(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).sum(dim=0)
+def _add(total: Tensor | None, part: Tensor) -> Tensor:
+    return part if total is None else total.add_(part)
 
 
 def _take(x: Tensor, order: Tensor) -> Tensor:
