@@ -2,5 +2,6 @@
 
 from attn_lib.explorers.attention_on_text import AttentionOnText
 from attn_lib.explorers.sparse_patterns import SparsePatterns
+from attn_lib.explorers.topk_selection import TopKSelection
 
-__all__ = ["AttentionOnText", "SparsePatterns"]
+__all__ = ["AttentionOnText", "SparsePatterns", "TopKSelection"]

@@ -213,6 +213,13 @@ function rgb(hex) {
 
 const pack32 = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
+// The colour at `x` from 0 to 1 on the way along the stops.
+function between(stops, x) {
+  const place = x * (stops.length - 1);
+  const k = Math.min(Math.floor(place), stops.length - 2);
+  return stops[k].map((low, c) => Math.round(low + (place - k) * (stops[k + 1][c] - low)));
+}
+
 class Theme {
   constructor(root) {
     const styles = getComputedStyle(root);
@@ -223,14 +230,18 @@ class Theme {
     this.rampStyle = [];
     this.rampInk = [];
     for (let code = 0; code < 256; code++) {
-      const place = (code / 255) * (stops.length - 1);
-      const k = Math.min(Math.floor(place), stops.length - 2);
-      const colour = stops[k].map((low, c) => Math.round(low + (place - k) * (stops[k + 1][c] - low)));
+      const colour = between(stops, code / 255);
       this.ramp[code] = pack32(colour);
       this.rampStyle.push(`rgb(${colour.join(",")})`);
       const [r, g, b] = colour.map((c) => (c / 255) ** 2.2);
       this.rampInk.push(0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#101418" : "#ffffff");
     }
+  }
+
+  // 256 colours, from the first of the names to the last.
+  blend(names) {
+    const stops = names.map((name) => rgb(this.hex(name)));
+    return Uint32Array.from({ length: 256 }, (_, code) => pack32(between(stops, code / 255)));
   }
 
   table(names) {
@@ -412,6 +423,10 @@ class TokenStrip {
     this.items[pick].setAttribute("aria-selected", "true");
     this.el.setAttribute("aria-activedescendant", this.items[pick].id);
   }
+
+  fade(isFaint) {
+    this.items.forEach((item, k) => item.classList.toggle("ax-faint", isFaint(k)));
+  }
 }
 
 // A few labelled bars; the rows are made once.
@@ -497,6 +512,59 @@ class LineChart {
       dot.setAttribute("cy", this.y(array.values[r * length + x - 1]));
     });
     setText(this.note, note);
+  }
+}
+
+// Bars in falling order, a line at the last one that is kept; a bar can be pointed at.
+class RankedBars {
+  constructor({ count, label, onPick }) {
+    this.size = { width: 260, height: 150, left: 34, right: 6, top: 8, bottom: 8 };
+    const { width, height, left, right } = this.size;
+    this.step = (width - left - right) / count;
+    this.title = node("div", { class: "ax-small-title" });
+    this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "ax-chart ax-ranked", role: "img", "aria-label": label });
+    this.axes = svg("g", { class: "ax-chart-axes" });
+    this.bars = Array.from({ length: count }, (_, rank) => svg("rect", { x: left + rank * this.step, width: 0.78 * this.step }));
+    this.line = svg("line", { class: "ax-threshold", x1: left, x2: width - right });
+    this.svg.append(this.axes, ...this.bars, this.line);
+    this.note = node("div", { class: "ax-chart-note" });
+    this.el = node("div", { class: "ax-chart-box" }, this.title, this.svg, this.note);
+    const pick = (isFirm) => (event) => {
+      const box = this.svg.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * width;
+      onPick(clamp(Math.floor((x - left) / this.step), 0, count - 1), isFirm);
+    };
+    this.svg.addEventListener("pointermove", (event) => event.pointerType === "mouse" && pick(false)(event));
+    this.svg.addEventListener("click", pick(true));
+  }
+
+  // The axis, from `low` to `high`; it stays while the bars change.
+  scale(low, high) {
+    const { width, height, left, right, top, bottom } = this.size;
+    this.y = (value) => height - bottom - ((value - low) / (high - low)) * (height - top - bottom);
+    const ticks = [low, ...(low < 0 && high > 0 ? [0] : []), high];
+    this.axes.replaceChildren();
+    for (const value of ticks) {
+      const y = this.y(value);
+      const text = svg("text", { x: left - 5, y: y + 3.5, "text-anchor": "end" });
+      text.textContent = whole(value).replace("-", "−");
+      this.axes.append(svg("line", { x1: left, x2: width - right, y1: y, y2: y }), text);
+    }
+    this.base = this.y(low);
+  }
+
+  // `values` in falling order, of which the first `kept` are kept; `marked` is a rank or null.
+  show(title, values, kept, marked, note) {
+    setText(this.title, title);
+    setText(this.note, note);
+    this.bars.forEach((bar, rank) => {
+      const y = this.y(values[rank]);
+      bar.setAttribute("y", y);
+      bar.setAttribute("height", Math.max(0.5, this.base - y));
+      bar.setAttribute("class", `${rank < kept ? "ax-kept" : "ax-dropped"}${rank === marked ? " ax-marked" : ""}`);
+    });
+    this.line.setAttribute("y1", this.y(values[kept - 1]));
+    this.line.setAttribute("y2", this.y(values[kept - 1]));
   }
 }
 
@@ -810,6 +878,90 @@ const VIEWS = {
     };
   },
 
+  TopKSelection({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { n, tokens } = facts;
+    const label = (k) => tokens[k][0];
+    const minus = (x) => decimals(x, 1).replace("-", "−");
+    const percent = (x) => decimals(100 * x, x < 0.0995 ? 1 : 0);
+    const strip = new TokenStrip({ tokens, label: words.text, help: words.text_help, onPick: (i, firm) => choose([i, null], firm) });
+    const legend = new Legend();
+    const matrix = new Matrix({
+      rows: n, cols: n, width: 448, label: words.matrix, help: words.text_help, rowLabel: words.query, colLabel: words.key,
+      legend: node("div", {}, rampLegend(words), legend.el),
+      onPick: choose,
+    });
+    const readouts = new Readouts([words.mass, words.moved, words.nobody, fill(words.pairs, { cells: whole(facts.cells) })]);
+    let now = { order: null, query: 0 };
+    const bars = new RankedBars({ count: n, label: words.bars_label, onPick: (rank, firm) => choose([now.query, now.order[rank]], firm) });
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.text_help),
+      strip.el,
+      matrix.el,
+      node("div", { class: "ax-side" }, readouts.el, bars.el),
+    );
+    const cells = new Uint16Array(n * n);
+    const ranks = new Uint8Array(n * n);
+    const DROPPED = 256;
+
+    return {
+      el,
+      start: [facts.start, null],
+      limits: [n, n],
+      layout: (width) => matrix.layout(beside(width)),
+      draw({ weights, order, scores, mass, head_moved, chosen_by }, { topk }, theme) {
+        for (let i = 0; i < n; i++)
+          for (let rank = 0; rank < n; rank++) {
+            const at = i * n + order.values[i * n + rank];
+            ranks[at] = rank;
+            cells[at] = weights.values[at] + (rank < topk ? 0 : DROPPED);
+          }
+        const table = new Uint32Array(2 * DROPPED);
+        table.set(theme.ramp);
+        table.set(theme.blend(["ramp-0", "lost", "lost-edge"]), DROPPED);
+        matrix.paint(cells, table);
+        const unread = chosen_by.values.filter((count) => count === 0).length;
+        legend.show([["lost-edge", words.dropped], ["unread", words.unread]]);
+        readouts.show([
+          fill(words.mass_value, { mass: percent(mass.values.reduce((a, b) => a + b) / n) }),
+          fill(words.moved_value, { moved: percent(head_moved.values[0]) }),
+          fill(words.nobody_value, { count: unread, n }),
+          fill(words.pairs_value, { pairs: whole(n * topk) }),
+        ]);
+        bars.scale(Math.floor(Math.min(...scores.values)), Math.ceil(Math.max(...scores.values)));
+      },
+      point([i, j], { weights, order, scores, mass, moved, chosen_by }, { topk }, theme) {
+        matrix.pick = [i, j ?? i];
+        const keys = order.values.subarray(i * n, (i + 1) * n);
+        const row = scores.values.subarray(i * n, (i + 1) * n);
+        const rank = j === null ? null : ranks[i * n + j];
+        now = { order: keys, query: i };
+        strip.shade(weights.values, i * n, theme, i, j);
+        strip.fade((k) => ranks[i * n + k] >= topk);
+        matrix.mark((pen) => {
+          for (let k = 0; k < n; k++) if (chosen_by.values[k] === 0) pen.shade(0, k, n, 1, theme.hex("unread"));
+          pen.row(i, theme.hex("second"));
+          if (j !== null) pen.box(i, j, theme.hex("second"));
+        });
+        const threshold = minus(row[topk - 1]);
+        const note = fill(words.bars_note, { threshold, topk, n });
+        const pointed = rank === null ? "" : fill(words.bar, { key: label(j), rank: rank + 1, score: minus(row[rank]) });
+        bars.show(fill(words.bars, { token: label(i) }), row, topk, rank, pointed || note);
+        const weight = (k) => decimals(unroot(weights.values[i * n + k]), 2);
+        const query = { token: label(i), i };
+        if (j === null) {
+          const top = [...keys.subarray(0, Math.min(3, topk))].map((k) => fill(words.top, { token: label(k), weight: weight(k) }));
+          say(fill(words.row, { ...query, top: top.join(", "), mass: decimals(mass.values[i], 2), moved: percent(moved.values[i]) }));
+        } else {
+          const pair = { ...query, key: label(j), j, rank: rank + 1, score: minus(row[rank]), weight: weight(j), threshold };
+          say(fill(rank < topk ? words.kept : words.lost, pair));
+        }
+      },
+    };
+  },
+
   SparsePatterns({ spec, say, choose }) {
     const { words, facts } = spec;
     const { n } = facts;
@@ -1091,7 +1243,7 @@ function hydrate(page) {
   for (const root of roots) {
     const name = root.dataset.explorer;
     seen[name] = (seen[name] ?? 0) + 1;
-    const slug = name.replace(/(?<=[a-z])(?=[A-Z])/g, "-").toLowerCase();
+    const slug = name.replace(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, "-").toLowerCase();
     const address = new Address(seen[name] > 1 ? `${slug}-${seen[name]}` : slug);
     PageSource.open(root.querySelector("script[type='application/octet-stream']").textContent).then((source) => {
       if (!Object.hasOwn(VIEWS, name)) return;

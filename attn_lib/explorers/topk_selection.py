@@ -1,0 +1,196 @@
+"""Top-k attention on text: which keys survive, what weight they hold, how far the output moves.
+
+Queries, keys and values are those of a sentence encoder on *Alice's Adventures in Wonderland*
+(`attn_lib.data`). The selection is that of Zhao et al., *Explicit Sparse Transformer: Concentrated
+Attention Through Explicit Selection*, 2019, arXiv:1912.11637.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._pack import Coding
+from attn_lib.mechanisms.explicit_sparse import explicit_sparse_attention, explicit_sparse_weights
+from attn_lib.mechanisms.softmax import softmax_attention, softmax_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LENGTH", "STEP", "TopKSelection"]
+
+LENGTH = 64
+STEP = 1 / 16
+_LAYERS, _HEADS = 6, 12
+
+
+@functools.cache
+def _passage() -> Passage:
+    return load_passage(128)
+
+
+def _shown(token: str) -> tuple[str, bool]:
+    """Return a word piece as it is shown, and whether it goes on the word before it."""
+    goes_on = len(token) > 2 and token.startswith("##")
+    return (token[2:], True) if goes_on else (token, False)
+
+
+class TopKSelection(Explorer):
+    """Explicit Sparse Transformer on the first 64 tokens of a passage.
+
+    Parameters
+    ----------
+    topk : int
+        Keys that a query keeps, from 1 to 64.
+    layer : int
+        From 0 to 5.
+    head : int
+        From 0 to 11. The book carries 9 of the 72 heads, the kernel all of them.
+
+    Notes
+    -----
+    `compute` returns:
+
+    ``weights`` (64, 64) float32
+        The weights of full attention, a row a query.
+    ``order`` (64, 64) uint8
+        The keys of each query from the largest score to the smallest; the first `topk` are kept.
+    ``scores`` (64, 64) float32
+        Their scores in that order, to the nearest multiple of `STEP`.
+    ``mass`` (64,) float32
+        The share of the full weights that the kept keys hold.
+    ``moved`` (64,) float32
+        Distance between the outputs with and without the selection, over the length of the latter.
+    ``head_moved`` (1,) float32
+        The same of all outputs together: Frobenius norms.
+    ``chosen_by`` (64,) uint8
+        How many queries keep a key. A key that nobody keeps gets no gradient from this head.
+    """
+
+    topk = Range(
+        8,
+        label="Keys kept, k",
+        grid=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64),
+        low=1,
+        high=LENGTH,
+        step=1,
+        play=True,
+        help="each query keeps the k keys with the largest scores",
+    )
+    layer = Choice(
+        2,
+        label="Layer",
+        options={layer: str(layer) for layer in range(_LAYERS)},
+        grid=(0, 2, 5),
+    )
+    head = Choice(
+        9,
+        label="Head",
+        options={head: str(head) for head in range(_HEADS)},
+        grid=(2, 8, 9),
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "weights": "sqrt8",
+        "order": "uint8",
+        "scores": "float16",
+        "mass": "float16",
+        "moved": "float16",
+        "head_moved": "float16",
+        "chosen_by": "uint8",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "text": "The passage; the marked token is the query, faint ones are dropped",
+        "text_help": "Point at, tap, or move with the arrow keys to a token or a pair.",
+        "matrix": "Full attention weights: query (row), key (column), dropped in another hue",
+        "query": "query ↓",
+        "key": "key →",
+        "ramp": "weight",
+        "dropped": "weight that is dropped",
+        "unread": "key that nobody keeps",
+        "mass": "Weight kept, mean of all queries",
+        "mass_value": "{mass} %",
+        "moved": "Output moves by",
+        "moved_value": "{moved} % of its length",
+        "pairs": "Pairs kept, of n² = {cells}",
+        "pairs_value": "{pairs}",
+        "nobody": "Keys without gradient",
+        "nobody_value": "{count} of {n}",
+        "bars": "Scores of “{token}”, sorted",
+        "bars_label": "Scores of the query from the largest to the smallest, with the threshold",
+        "bars_note": "threshold {threshold}: {topk} of {n} keys reach it",
+        "bar": "“{key}”, rank {rank}, score {score}",
+        "row": "“{token}” ({i}) keeps {top} … The keys kept hold {mass} of its weight; its output"
+        " moves by {moved} % of its length.",
+        "top": "“{token}” {weight}",
+        "kept": "“{token}” ({i}) keeps “{key}” ({j}): rank {rank}, score {score}, weight {weight}"
+        " before the others were dropped.",
+        "lost": "“{token}” ({i}) drops “{key}” ({j}): rank {rank}, score {score} below the"
+        " threshold {threshold}. Its weight of {weight} goes to the keys kept, and it gets no"
+        " gradient from this query.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        return {
+            "n": LENGTH,
+            "cells": LENGTH**2,
+            "tokens": [_shown(token) for token in _passage().tokens[:LENGTH]],
+            "start": _passage().tokens.index("mouse"),
+        }
+
+    @classmethod
+    def _frame(cls, topk: int, layer: int, head: int) -> dict[str, NDArray[Any]]:
+        q, k, v = (x[:, :, :LENGTH].double() for x in _passage().head(layer, head))
+        full = softmax_weights(q, k)
+        chosen = explicit_sparse_weights(q, k, topk=topk) > 0
+        order, scores = _ranked(layer, head)
+        exact = softmax_attention(q, k, v)
+        miss = explicit_sparse_attention(q, k, v, topk=topk) - exact
+        moved = miss.norm(dim=-1) / exact.norm(dim=-1)
+        return {
+            "weights": full[0, 0].numpy().clip(0, 1).astype(np.float32),
+            "order": order,
+            "scores": scores,
+            "mass": (full * chosen).sum(dim=-1)[0, 0].numpy().astype(np.float32),
+            "moved": moved[0, 0].numpy().astype(np.float32),
+            "head_moved": (miss.norm() / exact.norm()).reshape(1).numpy().astype(np.float32),
+            "chosen_by": chosen[0, 0].sum(dim=0).numpy().astype(np.uint8),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        kept = np.zeros_like(frame["weights"])
+        columns = frame["order"][:, : controls["topk"]].astype(int)
+        np.put_along_axis(kept, columns, np.take_along_axis(frame["weights"], columns, 1), 1)
+        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+        tokens = [token for token, _ in cls._facts()["tokens"]]
+        figures.matrix(kept, tokens=tokens, ax=figure.subplots())
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        return (
+            f"Layer {controls['layer']}, head {controls['head']}: each of {LENGTH} queries keeps"
+            f" its {controls['topk']} best keys. They hold {frame['mass'].mean():.0%} of the"
+            f" weight, and the output moves by {frame['head_moved'][0]:.0%} of its length."
+        )
+
+
+def _ranked(layer: int, head: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the keys of each query by falling score, earlier ones first, and their scores."""
+    q, k, _ = (x[0, 0, :LENGTH].double() for x in _passage().head(layer, head))
+    scores = (q.shape[-1] ** -0.5 * q) @ k.mT
+    ranked, order = torch.sort(scores, dim=-1, descending=True, stable=True)
+    rounded = (ranked / STEP).round() * STEP
+    return order.numpy().astype(np.uint8), rounded.numpy().astype(np.float32)
