@@ -5,11 +5,14 @@ multiply-adds, and its weight another value_dim for the value it brings; a multi
 operations. Counts are for one head and one item of a batch.
 """
 
+from collections.abc import Sequence
+
 from attn_lib._checks import check_choice, check_positive_int
 
 __all__ = [
     "attention_flops",
     "kv_cache_bytes",
+    "longformer_scores",
     "linformer_flops",
     "linformer_parameters",
     "linformer_scores",
@@ -294,6 +297,63 @@ def reformer_hash_flops(n: int, head_dim: int, *, bucket_size: int, num_hashes: 
     while (2 * half) ** pieces < chunks:
         half += 1
     return 2 * n * head_dim * half * pieces * num_hashes
+
+
+def longformer_scores(
+    n: int,
+    *,
+    window: int,
+    dilation: int = 1,
+    global_tokens: Sequence[int] = (),
+    causal: bool = False,
+) -> int:
+    """Pairs in the Longformer's window, together with those of its global tokens.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    window : int
+        Keys seen on each side, at least 0; half of the paper's w.
+    dilation : int
+        Distance between neighbouring keys of the window.
+    global_tokens : sequence of int
+        Positions below n that see and are seen by all.
+    causal : bool
+        Count pairs with j ≤ i only.
+
+    Returns
+    -------
+    int
+        A pair that is allowed twice counts once. Beltagy et al. 2020 (arXiv:2004.05150), section
+        3.1.
+
+    Examples
+    --------
+    >>> longformer_scores(4096, window=256) / 4096
+    496.9375
+    >>> longformer_scores(4096, window=256, global_tokens=[0]) / 4096
+    498.81201171875
+    """
+    check_positive_int("n", n)
+    check_positive_int("window", window, at_least=0)
+    check_positive_int("dilation", dilation)
+    hubs = sorted({check_positive_int("global_tokens", p, at_least=0) for p in global_tokens})
+    if hubs and hubs[-1] >= n:
+        raise ValueError(f"global_tokens must be positions below n = {n}, got {hubs[-1]}")
+    steps = min(window, (n - 1) // dilation)
+    earlier = steps * n - dilation * steps * (steps + 1) // 2  # of the window, on one side
+    hub_pairs, hub_pairs_in_window = len(hubs) * n, 0  # on one side, the hub itself included
+    for place, hub in enumerate(hubs):
+        before, behind = hub // dilation, (n - 1 - hub) // dilation
+        hub_pairs -= place  # two hubs share a pair
+        hub_pairs_in_window += 1 + min(window, before) + min(window, behind)
+        hub_pairs_in_window -= sum(
+            (hub - other) % dilation == 0 and hub - other <= window * dilation
+            for other in hubs[:place]
+        )
+    one_side = earlier + n + hub_pairs - hub_pairs_in_window
+    return one_side if causal else 2 * one_side - n
 
 
 def attention_flops(scores: int, head_dim: int, value_dim: int) -> int:
