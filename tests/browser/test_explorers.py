@@ -101,12 +101,20 @@ def colours_of(root: Locator, names: list[str]) -> list[np.ndarray]:
 def expected_cells(root: Locator, explorer: type[Explorer], state: dict[str, Any]) -> np.ndarray:
     """Return the colour of every cell, computed from Python's arrays and the style sheet."""
     frame = explorer.compute(**state)
-    if explorer is AttentionOnText:
-        stops = np.array(colours_of(root, ["ramp-0", "ramp-1", "ramp-2", "ramp-3"]))
+    if explorer in (AttentionOnText, TopKSelection):
         places = np.rint(255 * np.sqrt(frame["weights"])) / 255
-        return np.stack(
-            [np.interp(places, np.linspace(0, 1, 4), stops[:, c]) for c in range(3)], axis=-1
-        )
+
+        def blend(*names: str) -> np.ndarray:
+            stops = np.array(colours_of(root, list(names)))
+            along = np.linspace(0, 1, len(names))
+            return np.stack([np.interp(places, along, stops[:, c]) for c in range(3)], axis=-1)
+
+        cells = blend("ramp-0", "ramp-1", "ramp-2", "ramp-3")
+        if explorer is TopKSelection:
+            kept = np.zeros(cells.shape[:2], dtype=bool)
+            np.put_along_axis(kept, frame["order"][:, : state["topk"]].astype(int), True, axis=1)
+            cells[~kept] = blend("ramp-0", "lost", "lost-edge")[~kept]
+        return cells
     apart = len(frame["edges"]) == 2
     sets = ["local", "summary", "both"] if apart else ["merged", "merged", "merged"]
     names = ["future", "reached", *sets, "lost", "lost-edge"]
