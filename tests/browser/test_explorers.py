@@ -19,13 +19,19 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from attn_lib.explorers import AttentionOnText, SparsePatterns, _base, attention_on_text
+from attn_lib.explorers import (
+    AttentionOnText,
+    SparsePatterns,
+    TopKSelection,
+    _base,
+    attention_on_text,
+)
 from attn_lib.explorers._base import COMMON_WORDS, Explorer
 from attn_lib.explorers._pack import digest, encode
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST
 
 ROOT = Path(__file__).parents[2]
-ALL = (AttentionOnText, SparsePatterns)
+ALL = (AttentionOnText, SparsePatterns, TopKSelection)
 DRAWN = re.compile(".")
 
 pytestmark = pytest.mark.browser
