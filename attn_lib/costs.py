@@ -12,10 +12,10 @@ from attn_lib._checks import check_choice, check_positive_int
 __all__ = [
     "attention_flops",
     "kv_cache_bytes",
-    "longformer_scores",
     "linformer_flops",
     "linformer_parameters",
     "linformer_scores",
+    "longformer_scores",
     "luna_scores",
     "luna_state_numbers",
     "reformer_hash_flops",
