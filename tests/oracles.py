@@ -13,6 +13,8 @@ __all__ = [
     "fixed_local",
     "fixed_summary",
     "linformer",
+    "longformer",
+    "longformer_visible",
     "luna",
     "luna_causal",
     "reformer_weights",
@@ -167,6 +169,39 @@ def reformer_weights(qk, rotations, size, *, causal, key_mask=None, scale=1.0):
                     shares = np.exp(z - z.max())
                     result[b, h, i] = shares / shares.sum() @ parts
     return result
+
+
+def longformer_visible(
+    heads, q_len, kv_len, *, window, dilation=1, global_tokens=None, causal=False
+):
+    """Return the pairs of Beltagy et al., section 3.1, as a boolean (heads, q_len, kv_len) array.
+
+    `window` counts one side; the paper's w is twice that.
+    """
+    steps = [dilation] * heads if isinstance(dilation, int) else list(dilation)
+    hubs = set(global_tokens or [])
+    visible = np.zeros((heads, q_len, kv_len), dtype=bool)
+    for h, step in enumerate(steps):
+        for i in range(q_len):
+            keys = {i + t * step for t in range(-window, window + 1)} | hubs
+            if i in hubs:
+                keys = set(range(kv_len))
+            visible[h, i, [j for j in keys if 0 <= j < kv_len and (j <= i or not causal)]] = True
+    return visible
+
+
+def longformer(
+    q, k, v, *, causal=False, key_mask=None, q_global=None, k_global=None, v_global=None, **options
+):
+    """Return the Longformer's output; the rows of global tokens have projections of their own."""
+    visible = longformer_visible(q.shape[1], q.shape[2], k.shape[2], causal=causal, **options)
+    visible = visible_keys(visible[None], key_mask)
+    out = attention(q, k, v, visible)
+    second = [a if b is None else b for a, b in ((q, q_global), (k, k_global), (v, v_global))]
+    rows = sorted(set(options.get("global_tokens") or []))
+    if rows:
+        out[:, :, rows] = attention(*second, visible)[:, :, rows]
+    return out
 
 
 def visible_keys(visible, key_mask):
