@@ -34,6 +34,7 @@ class Mutant(NamedTuple):
     new: str
 
 
+LONG = "mechanisms/longformer.py"
 SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
 EXPLICIT = "mechanisms/explicit_sparse.py"
@@ -196,8 +197,49 @@ MUTANTS = (
         "count = state.count + 1",
         "count = max(state.count, 1)",
     ),
+    Mutant("longformer", "flip the mask", LONG, "real.index_fill", "(~real).index_fill"),
+    Mutant("longformer", "shift the diagonal", LONG, "key_place <= place", "key_place < place"),
+    Mutant(
+        "longformer",
+        "drop the scale",
+        LONG,
+        "q.to(compute), q.shape[-1] ** -0.5",
+        "q.to(compute), 1.0",
+    ),
+    Mutant(
+        "longformer", "change the pattern", LONG, ".abs() <= self.window", ".abs() < self.window"
+    ),
+    Mutant(
+        "longformer",
+        "count a global key twice",
+        LONG,
+        "real.index_fill(1, hub, False)",
+        "real.clone()",
+    ),
+    Mutant(
+        "longformer",
+        "give the heads each other's dilation",
+        LONG,
+        "device=outs.device).argsort()]",
+        "device=outs.device)]",
+    ),
+    Mutant(
+        "longformer",
+        "score global tokens with the wrong queries",
+        LONG,
+        "            q_global.to(compute)[:, :, hub],\n",
+        "            window_q[:, :, hub],\n",
+    ),
+    Mutant(
+        "longformer",
+        "let global tokens read ahead",
+        LONG,
+        "allowed & (hub[:, None] >=",
+        "allowed & (hub[:, None] >= 0 *",
+    ),
 )
 TESTS = {
+    "longformer": ["tests/test_longformer.py", "tests/test_contract.py"],
     "softmax": ["tests/test_softmax.py", "tests/test_contract.py"],
     "sparse_transformer": ["tests/test_sparse_transformer.py", "tests/test_contract.py"],
     "explicit_sparse": ["tests/test_explicit_sparse.py", "tests/test_contract.py"],
@@ -208,6 +250,7 @@ TESTS = {
 # What is quick and telling; of the contract, the mechanism's own rows.
 SELECTED = {
     "tests/test_contract.py": "{mechanism}- and masked and (weights_times or gradcheck)",
+    "tests/test_longformer.py": "by_hand or projections_serve or any_call",
     "tests/test_sparse_transformer.py": "by_hand or split_gives or any_ or papers_sets and 17-",
     "tests/test_explicit_sparse.py": "by_hand or equal_scores or tournament or any_call",
     "tests/test_reformer.py": "by_hand or rounds_add_up or zero_vectors",
