@@ -42,8 +42,8 @@ def test_dilation_by_hand():
     assert _seen(5, 12, window=2, dilation=3) == {2, 5, 8, 11}
     assert _seen(7, 12, window=2, dilation=3) == {1, 4, 7, 10}
     assert _seen(7, 12, window=2, dilation=3, causal=True) == {1, 4, 7}
-    by_head = _seen(6, 12, heads=3, window=1, dilation=[2, 1, 5])
-    assert by_head == [{4, 6, 8}, {5, 6, 7}, {1, 6, 11}]
+    by_head = _seen(6, 12, heads=5, window=1, dilation=[1, 5, 2, 1, 5])
+    assert by_head == [{5, 6, 7}, {1, 6, 11}, {4, 6, 8}, {5, 6, 7}, {1, 6, 11}]
 
 
 def test_global_tokens_by_hand():
