@@ -89,7 +89,7 @@ def longformer_attention(
 
     Notes
     -----
-    Pairs computed: n · (2 · window + block) in the window, block ≤ 64, and 2 · n · len(G); memory
+    Pairs computed: n · (2 · window + 192) at most in the window, 2 · n · len(G) beside it; memory
     is O(n) and a fixed number of scores at a time. A global key inside a window counts once.
 
     Hugging Face's ``attention_window`` is the total, 2 · window; the first release's counts one
