@@ -1,4 +1,4 @@
-"""Thin modules: what holds the parameters around a mechanism's pure function."""
+"""Multi-head attention: the projections around a mechanism's pure function."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from attn_lib._checks import check_choice, check_like, check_positive_int, check_tensor
-from attn_lib.mechanisms import linformer_attention, softmax_attention
+from attn_lib.mechanisms import linformer_attention, reformer_attention, softmax_attention
 
-__all__ = ["LengthProjection", "LinformerAttention", "MultiHeadAttention"]
+__all__ = [
+    "LengthProjection",
+    "LinformerAttention",
+    "MultiHeadAttention",
+    "ReformerAttention",
+]
 
 
 class MultiHeadAttention(nn.Module):
@@ -303,3 +308,96 @@ class LinformerAttention(MultiHeadAttention):
             value_projection=self.value_projection(x.shape[1]),
         )
         return self._merge(out)
+
+
+class ReformerAttention(nn.Module):
+    """Multi-head self-attention by hashing, with one projection for queries and keys.
+
+    Kitaev et al. 2020 (arXiv:2001.04451), section 2; see `reformer_attention`.
+
+    Parameters
+    ----------
+    embed_dim : int
+        Width of a token; a multiple of `num_heads`.
+    num_heads : int
+    bucket_size, num_hashes : int
+        Length of a chunk, and rounds. Both are attributes that may be changed at any time: more
+        rounds than in training are the paper's way to a better answer.
+    causal : bool
+        Whether a token sees earlier ones only.
+    generator : torch.Generator, optional
+        Of the rotations, which are drawn anew in every call.
+    bias : bool
+        Whether the projections have one.
+    device, dtype
+        Of the parameters.
+
+    Examples
+    --------
+    >>> layer = ReformerAttention(64, 4, bucket_size=16, num_hashes=2, causal=True)
+    >>> layer(torch.zeros(2, 100, 64)).shape
+    torch.Size([2, 100, 64])
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        bucket_size: int,
+        num_hashes: int = 1,
+        causal: bool = False,
+        generator: torch.Generator | None = None,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        check_positive_int("embed_dim", embed_dim)
+        check_positive_int("num_heads", num_heads)
+        if embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim must be a multiple of num_heads = {num_heads}, got {embed_dim}"
+            )
+        check_positive_int("bucket_size", bucket_size)
+        check_positive_int("num_hashes", num_hashes)
+        self.num_heads, self.causal, self.generator = num_heads, causal, generator
+        self.bucket_size, self.num_hashes = bucket_size, num_hashes
+        self.qk_v = nn.Linear(embed_dim, 2 * embed_dim, bias=bias, device=device, dtype=dtype)
+        self.out = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        nn.init.xavier_uniform_(self.qk_v.weight)
+        if bias:
+            nn.init.zeros_(self.qk_v.bias)
+            nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """Attend.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, length, embed_dim)
+        key_mask : Tensor of bool, shape (batch, length), optional
+            True = real token.
+
+        Returns
+        -------
+        Tensor, shape (batch, length, embed_dim)
+        """
+        check_tensor("x", x, ("batch", "length", "embed_dim"))
+        if x.shape[-1] != self.out.in_features:
+            raise ValueError(
+                f"x must have embed_dim {self.out.in_features}, got shape {tuple(x.shape)}"
+            )
+        check_like("x", x, "the layer", self.out.weight)
+        qk, v = self.qk_v(x).unflatten(-1, (2, self.num_heads, -1)).movedim((2, 3), (0, 2))
+        out = reformer_attention(
+            qk,
+            v,
+            causal=self.causal,
+            key_mask=key_mask,
+            bucket_size=self.bucket_size,
+            num_hashes=self.num_hashes,
+            generator=self.generator,
+        )
+        mixed: Tensor = self.out(out.transpose(1, 2).flatten(2))
+        return mixed

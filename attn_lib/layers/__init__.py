@@ -1,0 +1,19 @@
+"""Thin modules: what holds the parameters around a mechanism's pure function."""
+
+from attn_lib.layers.attention import (
+    LengthProjection,
+    LinformerAttention,
+    MultiHeadAttention,
+    ReformerAttention,
+)
+from attn_lib.layers.reversible import ChunkedFeedForward, ReversibleBlock, ReversibleStack
+
+__all__ = [
+    "ChunkedFeedForward",
+    "LengthProjection",
+    "LinformerAttention",
+    "MultiHeadAttention",
+    "ReformerAttention",
+    "ReversibleBlock",
+    "ReversibleStack",
+]
