@@ -454,10 +454,11 @@ class Bars {
   }
 }
 
-// Lines over a logarithmic x axis, with a marker at the current x.
+// Lines over a logarithmic x axis, with a marker at the current x. The y axis starts at 0, or is
+// logarithmic between the two ends of `logY`, where what lies beyond is drawn at the edge.
 class LineChart {
-  constructor({ title, xLabel, ticks, colours }) {
-    this.colours = colours;
+  constructor({ title, xLabel, ticks, logY = null }) {
+    this.logY = logY;
     this.size = { width: 260, height: 160, left: 42, right: 14, top: 8, bottom: 34 };
     const { width, height } = this.size;
     this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "ax-chart", role: "img", "aria-label": title });
@@ -477,21 +478,23 @@ class LineChart {
     const { width, height, left, right, top, bottom } = this.size;
     if (array !== this.array) {
       this.array = array;
-      const high = array.values.reduce((a, b) => Math.max(a, b), 1);
+      const [low, high] = this.logY ?? [0, array.values.reduce((a, b) => Math.max(a, b), 1)];
+      const part = (value) => (this.logY ? Math.log(clamp(value, low, high) / low) / Math.log(high / low) : value / high);
       this.x = (value) => left + (Math.log(value) / Math.log(length)) * (width - left - right);
-      this.y = (value) => height - bottom - (value / high) * (height - top - bottom);
+      this.y = (value) => height - bottom - part(value) * (height - top - bottom);
       this.axes.replaceChildren();
       const text = (content, place) => {
         const el = svg("text", place);
         el.textContent = content;
         this.axes.append(el);
       };
-      for (const value of [0, high / 2, high]) {
+      const decades = () => Array.from({ length: Math.round(Math.log10(high / low)) + 1 }, (_, k) => low * 10 ** k);
+      for (const value of this.logY ? decades() : [0, high / 2, high].map(Math.round)) {
         const y = this.y(value);
         this.axes.append(svg("line", { x1: left, x2: width - right, y1: y, y2: y }));
-        text(whole(Math.round(value)), { x: left - 5, y: y + 3.5, "text-anchor": "end" });
+        text(show(value), { x: left - 5, y: y + 3.5, "text-anchor": "end" });
       }
-      for (const value of this.ticks) text(whole(value), { x: this.x(value), y: height - bottom + 13, "text-anchor": "middle" });
+      for (const value of this.ticks.filter((tick) => tick <= length)) text(whole(value), { x: this.x(value), y: height - bottom + 13, "text-anchor": "middle" });
       text(this.xLabel, { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" });
       this.marker.setAttribute("y1", top);
       this.marker.setAttribute("y2", height - bottom);
@@ -958,6 +961,88 @@ const VIEWS = {
           const pair = { ...query, key: label(j), j, rank: rank + 1, score: minus(row[rank]), weight: weight(j), threshold };
           say(fill(rank < topk ? words.kept : words.lost, pair));
         }
+      },
+    };
+  },
+
+  LowRankAttention({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const n = facts.cells;
+    const plan = { rows: n, cols: n, width: 340, help: words.help, colLabel: words.axes, onPick: choose };
+    const full = new Matrix({ ...plan, label: words.full, rowLabel: words.full });
+    const rebuilt = new Matrix({ ...plan, label: words.rebuilt, rowLabel: words.rebuilt });
+    const note = hint("");
+    const readouts = new Readouts([words.share, words.error, words.negative, words.sums]);
+    const ticks = [1, 4, 16, 64, 256];
+    const spectrum = new LineChart({ title: words.spectrum, xLabel: words.spectrum_x, ticks });
+    const errors = new LineChart({ title: words.errors, xLabel: words.errors_x, ticks, logY: facts.errors });
+    const legend = new Legend();
+    const colours = ["merged", "second", "lost-edge"];
+    const names = [words.svd, words.random, words.linformer];
+    legend.show(colours.map((colour, k) => [colour, names[k]]));
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      note,
+      full.el,
+      rebuilt.el,
+      node("div", { class: "ax-side" }, readouts.el, spectrum.el),
+      node("div", { class: "ax-side" }, errors.el, legend.el),
+    );
+    const value = (code) => Math.sign(code - facts.zero) * ((code - facts.zero) / facts.top) ** 2;
+    const stretch = ({ length }, k) => {
+      const size = length / n;
+      const [first, last] = facts.stretches[length][k];
+      return { places: `${k * size}–${k * size + size - 1}`, text: fill(words.more, { first, last }) };
+    };
+    const signed = (x) => decimals(x, 2).replace("-", "−");
+
+    return {
+      el,
+      start: facts.start,
+      limits: [n, n],
+      layout(width) {
+        for (const matrix of [full, rebuilt]) matrix.layout(width < 536 ? width : (width - 24) / 2);
+      },
+      draw(frame, state, theme) {
+        const table = new Uint32Array(256);
+        const [above, below] = [theme.ramp, theme.blend(["ramp-0", "second"])];
+        for (let code = 0; code < 256; code++) {
+          const place = Math.min(255, Math.round((255 * Math.abs(code - facts.zero)) / facts.top));
+          table[code] = (code < facts.zero ? below : above)[place];
+        }
+        full.paint(frame.full.values, table);
+        rebuilt.paint(frame.rebuilt.values, table);
+        setText(note, `${words.help} ${fill(words.hint, { size: state.length / n })}`);
+        const [share, error, negative, sums] = frame.facts.values;
+        const rank = Math.min(state.rank, state.length);
+        readouts.show([
+          fill(words.share_value, { share: decimals(share, 0) }),
+          fill(words.error_value, { error: decimals(error, 2) }),
+          fill(words.negative_value, { negative: decimals(negative, 0) }),
+          fill(words.sums_value, { sums: decimals(sums, 2) }),
+        ]);
+        spectrum.show(frame.spectrum, ["merged"], rank, fill(words.spectrum_now, { rank, share: decimals(share, 0) }));
+        const method = names[facts.methods.indexOf(state.method)];
+        errors.show(frame.errors, colours, rank, fill(words.errors_now, { rank, error: decimals(error, 2), method }));
+      },
+      point([i, j], frame, state, theme) {
+        for (const matrix of [full, rebuilt]) {
+          matrix.pick = [i, j];
+          matrix.mark((pen) => {
+            pen.row(i, theme.hex("second"));
+            pen.box(i, j, theme.hex("second"));
+          });
+        }
+        const [query, key] = [stretch(state, i), stretch(state, j)];
+        const at = i * n + j;
+        say(
+          fill(words.cell, {
+            i: query.places, query: query.text, j: key.places, key: key.text,
+            full: signed(value(frame.full.values[at])), rebuilt: signed(value(frame.rebuilt.values[at])),
+            rank: Math.min(state.rank, state.length),
+          }),
+        );
       },
     };
   },

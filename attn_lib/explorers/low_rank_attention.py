@@ -1,0 +1,288 @@
+"""How low the rank of real attention is: its singular values, and what few slots can rebuild.
+
+The spectrum is the one of Wang et al. 2020 (arXiv:2006.04768), Figure 1, on the heads of
+`attn_lib.data`; the random projection is that of their Theorem 1.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._pack import Coding
+from attn_lib.mechanisms.linformer import linformer_weights
+from attn_lib.mechanisms.softmax import softmax_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CELLS", "METHODS", "LowRankAttention", "signed_code"]
+
+CELLS = 64
+METHODS = ("svd", "random", "linformer")
+_LENGTHS = (128, 512)
+_LAYERS, _HEADS = 6, 12
+_ZERO, _TOP = 128, 127
+_STEPS = {"svd": 6, "random": 24, "linformer": 6}  # noise needs no fine shades
+_LOWEST, _HIGHEST = 0.01, 10.0
+
+
+@functools.cache
+def _passage(length: int) -> Passage:
+    return load_passage(512 if length == 512 else 128)
+
+
+def signed_code(x: NDArray[Any], step: int = 1) -> NDArray[np.uint8]:
+    """Return numbers as bytes: 128 is zero, and the distance from it the square root.
+
+    Parameters
+    ----------
+    x : ndarray
+        Numbers; those beyond 1 or -1 count as that.
+    step : int
+        Codes are rounded to its multiples above and below zero: fewer levels, fewer bytes.
+    """
+    roots = np.sign(x) * np.sqrt(np.abs(x)).clip(0, 1)
+    codes: NDArray[np.uint8] = (_ZERO + np.rint(roots * _TOP / step) * step).clip(1, 255)
+    return codes.astype(np.uint8)
+
+
+def _blocks(length: int, rank: int) -> Tensor:
+    """Return the matrix that averages `rank` blocks of positions: (rank, length)."""
+    block = torch.arange(length) * rank // length
+    member = torch.nn.functional.one_hot(block, rank).T.float()
+    return member / member.sum(dim=-1, keepdim=True).clamp(min=1)
+
+
+def _stretches(length: int) -> list[list[str]]:
+    """Return the first and the last token of every cell."""
+    tokens = [token.removeprefix("##") for token in _passage(length).tokens]
+    size = length // CELLS
+    return [[tokens[k], tokens[k + size - 1]] for k in range(0, length, size)]
+
+
+class _Head:
+    """One head on one passage, taken apart once."""
+
+    def __init__(self, length: int, layer: int, head: int) -> None:
+        self.q, self.k, v = _passage(length).head(layer, head)
+        self.length, self.v = length, v[0, 0]
+        self.weights = softmax_weights(self.q, self.k)[0, 0]
+        self.out = self.weights @ self.v
+        self.left, self.values, right = torch.linalg.svd(self.weights.double())
+        self.right = right
+        draw = torch.Generator().manual_seed(0)
+        self.random = torch.randn(length, length, generator=draw)
+        self.spectrum = self.values.cumsum(0) / self.values.sum()
+        self.errors = torch.stack([self._errors(method) for method in METHODS])
+
+    def rebuilt(self, method: str, rank: int) -> Tensor:
+        """Return the matrix of this rank in the place of the weights (length, length)."""
+        if method == "svd":
+            best: Tensor = (self.left[:, :rank] * self.values[:rank]) @ self.right[:rank]
+            return best.float()
+        if method == "random":
+            r = self.random[:rank] / rank**0.5
+            drawn: Tensor = self.weights @ r.T @ r
+            return drawn
+        blocks = _blocks(self.length, rank)
+        return linformer_weights(self.q, self.k, key_projection=blocks, value_projection=blocks)[
+            0, 0
+        ]
+
+    def _errors(self, method: str) -> Tensor:
+        """Return the relative error of the output at every rank from 1 to length."""
+        if method == "svd":
+            rest = self.values[:, None] * (self.right @ self.v.double())  # (length, value_dim)
+            squares = rest.square().sum(-1).flip(0).cumsum(0).flip(0)
+            missed = torch.cat([squares[1:], squares.new_zeros(1)]).sqrt().float()
+            relative: Tensor = missed / self.out.norm()
+            return relative
+        found = []
+        if method == "random":
+            left, right = self.weights @ self.random.T, self.random @ self.v
+            total = torch.zeros_like(self.out)
+            for rank in range(1, self.length + 1):
+                total.addr_(left[:, rank - 1], right[rank - 1])
+                found.append((total / rank - self.out).norm())
+        else:
+            for rank in range(1, self.length + 1):
+                found.append((self.rebuilt(method, rank) @ self.v - self.out).norm())
+        errors: Tensor = torch.stack(found) / self.out.norm()
+        return errors
+
+    def picture(self, weights: Tensor) -> NDArray[Any]:
+        """Return weights as 64 × 64 cells: mean over its queries, sum over its keys."""
+        size = self.length // CELLS
+        cells: NDArray[Any] = weights.view(CELLS, size, CELLS, size).sum(3).mean(1).numpy()
+        return cells
+
+
+@functools.lru_cache(maxsize=16)
+def _head(length: int, layer: int, head: int) -> _Head:
+    return _Head(length, layer, head)
+
+
+class LowRankAttention(Explorer):
+    """A trained head's attention matrix, and three ways to make do with a rank of r.
+
+    Parameters
+    ----------
+    length : {128, 512}
+        Tokens of the passage.
+    head : str
+        Layer and head, as "5.5". At 128 tokens all 72 were captured, at 512 twelve.
+    method : {"svd", "random", "linformer"}
+        The best matrix of the rank; the random construction P Rᵀ R of the paper's Theorem 1, with
+        one draw of R that grows with the rank; Linformer itself, with the means of blocks of keys
+        and values in the place of trained projections.
+    rank : int
+        The paper's k, from 1 to 512; at most the length has an effect.
+
+    Notes
+    -----
+    `compute` returns:
+
+    ``rebuilt``, ``full`` (64, 64) uint8
+        The matrix of this rank and the head's own, see `signed_code`. A cell adds up the weights of
+        its keys and averages its queries; ``rebuilt`` comes in coarser steps.
+    ``spectrum`` (1, length) float32
+        Percent of the sum of all singular values in the first r, for r from 1.
+    ``errors`` (3, length) float32
+        Error of the output against r, by method: its distance over the output's size.
+    ``facts`` (4,) float32
+        At this rank: the two above, the share of negative entries, and the mean distance of a row's
+        sum from 1.
+    """
+
+    length = Choice(
+        128,
+        label="Tokens",
+        options={length: str(length) for length in _LENGTHS},
+    )
+    head = Choice(
+        "2.9",
+        label="Layer and head",
+        options={
+            f"{layer}.{head}": f"layer {layer}, head {head}"
+            for layer in range(_LAYERS)
+            for head in range(_HEADS)
+        },
+        grid=("0.2", "2.9", "5.5"),
+    )
+    method = Choice(
+        "svd",
+        label="Rebuilt by",
+        options={
+            "svd": "the best matrix of rank r",
+            "random": "random projection, P RᵀR",
+            "linformer": "Linformer, mean pooling",
+        },
+    )
+    rank = Range(
+        16,
+        label="Rank r",
+        grid=(4, 8, 16, 32, 64, 128),
+        low=1,
+        high=512,
+        step=1,
+        play=True,
+        help="slots that all keys are squeezed through; the paper's k",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "rebuilt": "uint8",
+        "full": "uint8",
+        "spectrum": "float16",
+        "errors": "float16",
+        "facts": "float16",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "full": "The head's own weights",
+        "rebuilt": "Rebuilt with rank r",
+        "help": "Point at, tap, or move with the arrow keys to a cell.",
+        "hint": "A cell is {size} queries by {size} keys. Weights below zero are orange.",
+        "axes": "query ↓ key →",
+        "share": "Of the singular values, the first r hold",
+        "share_value": "{share} %",
+        "error": "Error of the output, over its size",
+        "error_value": "{error}",
+        "negative": "Entries below zero",
+        "negative_value": "{negative} %",
+        "sums": "Rows’ sums miss 1 by",
+        "sums_value": "{sums}",
+        "spectrum": "Share of the singular values (%)",
+        "spectrum_x": "first r of them",
+        "spectrum_now": "r = {rank}: {share} %",
+        "errors": "Error of the output, over its size",
+        "errors_x": "rank r",
+        "errors_now": "r = {rank}: {error} ({method})",
+        "svd": "best",
+        "random": "random",
+        "linformer": "Linformer, mean pooling",
+        "cell": "Queries {i} “{query}” on keys {j} “{key}”: the head gives {full} of its weight,"
+        " rank {rank} about {rebuilt}.",
+        "more": "{first} … {last}",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        return {
+            "cells": CELLS,
+            "zero": _ZERO,
+            "top": _TOP,
+            "methods": list(METHODS),
+            "errors": [_LOWEST, _HIGHEST],
+            "stretches": {str(length): _stretches(length) for length in _LENGTHS},
+            "start": [20, 8],
+        }
+
+    @classmethod
+    def _frame(cls, length: int, head: str, method: str, rank: int) -> dict[str, NDArray[Any]]:
+        layer, number = (int(part) for part in head.split("."))
+        one = _head(length, layer, number)
+        rank = min(rank, length)
+        near = one.rebuilt(method, rank)
+        facts = (
+            100 * one.spectrum[rank - 1],
+            one.errors[METHODS.index(method), rank - 1],
+            100 * (near < -1e-6).float().mean(),
+            (near.sum(-1) - 1).abs().mean(),
+        )
+        return {
+            "rebuilt": signed_code(one.picture(near), _STEPS[method]),
+            "full": signed_code(one.picture(one.weights)),
+            "spectrum": (100 * one.spectrum[None]).float().numpy(),
+            "errors": one.errors.numpy().copy(),
+            "facts": np.array([float(x) for x in facts], dtype=np.float32),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        for ax, name in zip(figure.subplots(1, 2), ("full", "rebuilt"), strict=True):
+            roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
+            figures.matrix(roots**2, title=cls.words[name], ax=ax)
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        share, error, negative, _ = frame["facts"]
+        rank, method = controls["rank"], cls.words[controls["method"]]
+        return (
+            f"Attention weights of layer and head {controls['head']} on {controls['length']}"
+            f" tokens, and a matrix of rank {rank} in their place ({method}): the first {rank}"
+            f" singular values hold {share:.0f} % of their sum, the output errs by"
+            f" {100 * error:.0f} % of its size, and {negative:.0f} % of the entries are negative."
+        )
