@@ -77,7 +77,7 @@ def _sets(pattern: str, stride: int, summary: int) -> tuple[Matrix, Matrix]:
 
 @functools.lru_cache(maxsize=64)
 def _edges_by_stride(pattern: str, summary: int, apart: bool) -> NDArray[np.int32]:
-    """Return the pairs a head computes at every stride from 1: one row, or one a set."""
+    """Return the pairs in the pattern at every stride from 1: one row, or one a set."""
     rows = []
     for stride in range(1, LENGTH + 1):
         local, far = _sets(pattern, stride, summary)
@@ -113,7 +113,7 @@ class SparsePatterns(Explorer):
     ``via`` (128, 128) uint8
         How j reaches i in two layers: see `two_hops`.
     ``edges``, ``largest_row`` (1,) or (2,) int32
-        Pairs computed and the longest row, of the merged head or of the two sets apart.
+        Pairs in the pattern and the longest row, of the merged head or of the two sets apart.
     ``unreachable`` (1,) int32
         Pairs j ≤ i that two layers do not join.
     ``edges_by_stride`` (1, 128) or (2, 128) int32
@@ -187,11 +187,11 @@ class SparsePatterns(Explorer):
         "local": "local set",
         "summary": "summary set",
         "both": "both sets",
-        "merged": "computed",
-        "reached": "reached in two hops",
-        "lost": "not reached in two hops",
+        "merged": "in the pattern",
+        "reached": "reached in two steps",
+        "lost": "not reached in two steps",
         "lost_edge": "in a set, yet not kept",
-        "edges": "Pairs computed, of n² = {cells}",
+        "edges": "Pairs in the pattern, of n² = {cells}",
         "edges_value": "{edges}",
         "edges_apart": "{local} and {summary}",
         "share": "Share of the causal half",
@@ -200,9 +200,9 @@ class SparsePatterns(Explorer):
         "row": "Largest row",
         "row_value": "{row} of {n}",
         "row_apart": "{local} and {summary} of {n}",
-        "missed": "Pairs two hops miss",
+        "missed": "Pairs two steps miss",
         "missed_value": "{missed} of {pairs}",
-        "chart": "Pairs computed against the stride",
+        "chart": "Pairs in the pattern against the stride",
         "and": " and ",
         "chart_x": "stride l",
         "chart_now": "l = {stride}: {edges}",
@@ -272,5 +272,5 @@ class SparsePatterns(Explorer):
         return (
             f"The {controls['pattern']} pattern with stride {controls['stride']} on {LENGTH}"
             f" positions: {edges} of {LENGTH**2} pairs, {frame['unreachable'][0]} not joined by"
-            " two hops."
+            " two steps."
         )
