@@ -86,9 +86,11 @@ def sparse_transformer_attention(
 
     Notes
     -----
-    Their d is our head_dim. Pairs computed, causal and merged: about n · (2l + n / l) for strided,
-    n · (l + c · n / 2l) for fixed, so O(n · √n) at l ≈ √n; memory is O(n) and a fixed number of
-    scores at a time. Masking a dense product would cost n² whatever the mask.
+    Their d is our head_dim. Causal and merged, the pairs in the pattern are about n · (l + n / 2l)
+    for strided and n · (l + c · n / l) / 2 for fixed, so O(n · √n) at l ≈ √n. They are gathered
+    into rectangles, which hold other cells too: at most about n · (2l + n / l) cells are multiplied
+    for strided, about n · (l + c · n / 2l) for fixed. Memory is O(n) and a fixed number of scores
+    at a time. Masking a dense product would cost n² whatever the mask.
 
     The released code differs from the paper: its window has l entries, the paper's set has l + 1,
     which is what is computed here.
