@@ -9,6 +9,8 @@ that it implies.
 from attn_lib import catalog, costs, layers, masks, numerics
 from attn_lib.mechanisms import (
     LunaState,
+    PerformerState,
+    draw_projection,
     explicit_sparse_attention,
     explicit_sparse_weights,
     linformer_attention,
@@ -20,6 +22,10 @@ from attn_lib.mechanisms import (
     luna_pack,
     luna_step,
     luna_weights,
+    performer_attention,
+    performer_init_state,
+    performer_step,
+    performer_weights,
     reformer_attention,
     reformer_buckets,
     reformer_weights,
@@ -31,8 +37,10 @@ from attn_lib.mechanisms import (
 
 __all__ = [
     "LunaState",
+    "PerformerState",
     "catalog",
     "costs",
+    "draw_projection",
     "explicit_sparse_attention",
     "explicit_sparse_weights",
     "layers",
@@ -47,6 +55,10 @@ __all__ = [
     "luna_weights",
     "masks",
     "numerics",
+    "performer_attention",
+    "performer_init_state",
+    "performer_step",
+    "performer_weights",
     "reformer_attention",
     "reformer_buckets",
     "reformer_weights",

@@ -13,6 +13,7 @@ from torch import Tensor
 __all__ = [
     "check_choice",
     "check_finite_number",
+    "check_flag",
     "check_key_mask",
     "check_like",
     "check_mask",
@@ -128,6 +129,12 @@ def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
     return value
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse a `value` that is not a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
 
 
 def check_finite_number(name: str, value: object) -> float:

@@ -14,6 +14,14 @@ from attn_lib.mechanisms.luna import (
     luna_step,
     luna_weights,
 )
+from attn_lib.mechanisms.performer import (
+    PerformerState,
+    draw_projection,
+    performer_attention,
+    performer_init_state,
+    performer_step,
+    performer_weights,
+)
 from attn_lib.mechanisms.reformer import (
     reformer_attention,
     reformer_buckets,
@@ -27,6 +35,8 @@ from attn_lib.mechanisms.sparse_transformer import (
 
 __all__ = [
     "LunaState",
+    "PerformerState",
+    "draw_projection",
     "explicit_sparse_attention",
     "explicit_sparse_weights",
     "linformer_attention",
@@ -38,6 +48,10 @@ __all__ = [
     "luna_pack",
     "luna_step",
     "luna_weights",
+    "performer_attention",
+    "performer_init_state",
+    "performer_step",
+    "performer_weights",
     "reformer_attention",
     "reformer_buckets",
     "reformer_weights",

@@ -1,0 +1,463 @@
+"""Performer: replace the exponential of q·k by a product of random features of q and of k.
+
+Krzysztof Choromanski, Valerii Likhosherstov, David Dohan, Xingyou Song, Andreea Gane, Tamas Sarlos,
+Peter Hawkins, Jared Davis, Afroz Mohiuddin, Łukasz Kaiser, David Belanger, Lucy Colwell, Adrian
+Weller. *Rethinking Attention with Performers.* 2020, arXiv:2009.14794. With x = q / d^¼,
+y = k / d^¼ and ω a standard Gaussian vector,
+
+    exp(x·y) = E[exp(ω·x − |x|²/2) exp(ω·y − |y|²/2)]
+
+so that m draws of ω give m positive features φ with φ(x)·φ(y) ≈ exp(x·y), and attention becomes
+φ(Q) (φ(K)ᵀ V), divided by φ(Q) (φ(K)ᵀ 1): no n × n matrix.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attn_lib._checks import (
+    check_choice,
+    check_flag,
+    check_positive_int,
+    check_qk,
+    check_qkv,
+    check_tensor,
+)
+from attn_lib.features import attend_by_features, cut, head_by_head, key_levels, normalise
+from attn_lib.numerics import hide_keys, masked_softmax
+
+__all__ = [
+    "PerformerState",
+    "draw_projection",
+    "performer_attention",
+    "performer_init_state",
+    "performer_step",
+    "performer_weights",
+]
+
+_KERNELS = ("softmax", "softmax_trig", "relu")
+_RELU_EPSILON = 1e-3
+"""Added to every ReLU feature, as in the authors' code, so that no denominator is zero."""
+
+
+def performer_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    causal: bool = False,
+    key_mask: Tensor | None = None,
+    features: int = 256,
+    kernel: str = "softmax",
+    orthogonal: bool = True,
+    projection: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Estimate softmax attention by random features, in time linear in the length.
+
+    .. math:: O = D^{-1} \phi(Q) \big(\phi(K)^\top V\big), \qquad
+        D = \operatorname{diag}\big(\phi(Q) (\phi(K)^\top \mathbf 1)\big)
+
+    Parameters
+    ----------
+    q : Tensor, shape (batch, heads, q_len, head_dim)
+    k : Tensor, shape (batch, heads, kv_len, head_dim)
+    v : Tensor, shape (batch, heads, kv_len, value_dim)
+    causal : bool
+        Let position i see positions j ≤ i only; needs q_len == kv_len.
+    key_mask : Tensor of bool, shape (batch, kv_len), optional
+        True = real token. A query that may attend to nothing gets zeros.
+    features : int
+        The paper's m, the number of random vectors.
+    kernel : "softmax", "softmax_trig" or "relu"
+        Positive features exp(ω·x − \|x\|²/2); or sines and cosines of ω·x, times exp(\|x\|²/2),
+        two of them a random vector; or max(ω·x, 0) + 0.001, which is another kernel and no
+        estimate of softmax.
+    orthogonal : bool
+        Draw the random vectors orthogonal in blocks of head_dim; see `draw_projection`.
+    projection : Tensor, shape (features, head_dim), optional
+        The random vectors ω, used as they are. They then fix the number of features, and nothing
+        is drawn. Without it every call draws again.
+    generator : torch.Generator, optional
+        What the random vectors are drawn from; torch's own where it is None.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, q_len, value_dim)
+        In the dtype of `q`.
+
+    Raises
+    ------
+    TypeError
+        For what is no floating-point tensor, and for a mask that is not bool.
+    ValueError
+        For shapes, dtypes, devices or options out of range.
+
+    Notes
+    -----
+    Time O((q_len + kv_len) · features · (head_dim + value_dim)), memory
+    O((q_len + kv_len) · (head_dim + value_dim + features / heads)) and, where causal, one
+    (features, value_dim) matrix for every 64 positions of one head: one head is computed at a time,
+    forward and again backward. First derivatives only.
+
+    φ(x)·φ(y) is an unbiased estimate of exp(x·y); the attention, a ratio of two such estimates, is
+    not unbiased. The estimate's variance grows as the exponential of the norms of q and k.
+
+    Nothing is added to the softmax features or to their denominators. Instead, each feature's
+    logarithm is measured from the largest one among the keys that the query may see, and each
+    query's from its own largest one; both cancel exactly in the ratio. So no future or masked key
+    can reach a row, and no positive denominator vanishes, however long q and k are. Trigonometric
+    features may have either sign: their denominators can be negative, or zero, which gives zeros.
+
+    Examples
+    --------
+    Whatever is drawn, equal keys leave the mean of the values:
+
+    >>> k = torch.ones(1, 1, 3, 4)
+    >>> v = torch.tensor([1.0, 2.0, 6.0]).view(1, 1, 3, 1)
+    >>> performer_attention(k, k, v, features=2, generator=torch.manual_seed(0)).flatten()
+    tensor([3., 3., 3.])
+    """
+    check_qkv(q, k, v, causal=causal, key_mask=key_mask)
+    check_choice("kernel", kernel, _KERNELS)
+    w = _random_vectors(q, features, orthogonal, projection, generator)
+
+    compute = torch.promote_types(q.dtype, torch.float32)
+    k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, w: Tensor, real: Tensor | None) -> Tensor:
+        if causal:
+            real = None if real is None else cut(real[:, None])[..., 0]
+            sides = cut(q), cut(k)  # (chunks, places, head_dim)
+        else:
+            sides = q, k
+        (sign_q, log_q), (sign_k, log_k) = (_log_features(x, w, kernel) for x in sides)
+        if real is not None:
+            log_k.masked_fill_(~real[..., None], -math.inf)
+        levels = key_levels(log_k.detach(), causal=causal)
+        phi_k = log_k.sub_(levels.at).exp_()
+        log_q.add_(levels.at)
+        phi_q = log_q.sub_(log_q.detach().amax(dim=-1, keepdim=True)).exp_()
+        if sign_q is not None and sign_k is not None:
+            phi_q, phi_k = phi_q * sign_q, phi_k * sign_k
+        if causal:
+            phi_q, phi_k = (x.flatten(0, 1)[: len(v)] for x in (phi_q, phi_k))
+        return attend_by_features(phi_q, phi_k, v, causal=causal, levels=levels)
+
+    out = head_by_head(attend, q.to(compute), k, v, w.to(compute), key_mask=key_mask)
+    return out.to(q.dtype)
+
+
+def performer_weights(
+    q: Tensor,
+    k: Tensor,
+    *,
+    causal: bool = False,
+    key_mask: Tensor | None = None,
+    features: int = 256,
+    kernel: str = "softmax",
+    orthogonal: bool = True,
+    projection: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""The matrix that `performer_attention` implies.
+
+    .. math:: D^{-1} \phi(Q) \phi(K)^\top
+
+    Parameters
+    ----------
+    q, k, causal, key_mask, features, kernel, orthogonal, projection, generator
+        As in `performer_attention`. A generator in the same state draws the same features.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, q_len, kv_len)
+        In the dtype of `q`. Rows sum to 1, or to 0 where a query may attend to nothing. Only those
+        of "softmax_trig" may hold negative entries.
+    """
+    check_qk(q, k, causal=causal, key_mask=key_mask)
+    check_choice("kernel", kernel, _KERNELS)
+    w = _random_vectors(q, features, orthogonal, projection, generator)
+
+    compute = torch.promote_types(q.dtype, torch.float32)
+    allowed = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+    allowed = (allowed.tril() if causal else allowed)[None, None]
+    if key_mask is not None:
+        allowed = allowed & key_mask[:, None, None, :]
+    w = w.to(compute)
+    sign_q, log_q = _log_features(q.to(compute), w, kernel)
+    sign_k, log_k = _log_features(hide_keys(k.to(compute), key_mask), w, kernel)
+    logits = log_q[..., :, None, 0] + log_k[..., None, :, 0]  # (batch, heads, q_len, kv_len)
+    for r in range(1, log_k.shape[-1]):
+        logits = torch.logaddexp(logits, log_q[..., :, None, r] + log_k[..., None, :, r])
+    weights = masked_softmax(logits, allowed)
+    if sign_q is not None and sign_k is not None:
+        weights = weights * (sign_q @ sign_k.mT)
+        weights = normalise(weights, weights.sum(dim=-1, keepdim=True))
+    return weights.to(q.dtype)
+
+
+def draw_projection(
+    features: int,
+    head_dim: int,
+    *,
+    orthogonal: bool = True,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    r"""Draw random vectors, each standard Gaussian.
+
+    Parameters
+    ----------
+    features : int
+        How many.
+    head_dim : int
+        How long each is.
+    orthogonal : bool
+        Draw them in independent blocks of head_dim that are orthogonal within a block. A vector's
+        direction stays uniform, and its length that of a Gaussian vector, drawn by itself.
+    generator : torch.Generator, optional
+        What they are drawn from; torch's own where it is None.
+    dtype : torch.dtype, optional
+        Of the result; torch's default where it is None. They are drawn in float64.
+    device : torch.device or str, optional
+        Of the result; that of `generator`, or the CPU, where it is None.
+
+    Returns
+    -------
+    Tensor, shape (features, head_dim)
+
+    Raises
+    ------
+    TypeError, ValueError
+        For sizes that are no positive ints.
+
+    Examples
+    --------
+    >>> w = draw_projection(3, 3, generator=torch.manual_seed(0), dtype=torch.float64)
+    >>> products = w @ w.T
+    >>> bool((products - products.diag().diag()).abs().max() < 1e-12)
+    True
+    """
+    check_positive_int("features", features)
+    check_positive_int("head_dim", head_dim)
+    check_flag("orthogonal", orthogonal)
+    place = torch.device("cpu") if generator is None else generator.device
+    drawn: dict[str, Any] = {"generator": generator, "dtype": torch.float64, "device": place}
+    if orthogonal:
+        blocks = torch.randn(-(-features // head_dim), head_dim, head_dim, **drawn)
+        turned, triangle = torch.linalg.qr(blocks)
+        # QR alone is not uniform over the orthogonal matrices; with the diagonal's signs it is.
+        turned = turned * triangle.diagonal(dim1=-2, dim2=-1).sign()[:, None]
+        lengths = torch.randn(features, head_dim, **drawn).norm(dim=-1, keepdim=True)
+        vectors: Tensor = turned.mT.flatten(0, 1)[:features] * lengths
+    else:
+        vectors = torch.randn(features, head_dim, **drawn)
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    return vectors.to(place if device is None else device, dtype)
+
+
+@dataclass(frozen=True)
+class PerformerState:
+    """What causal Performer keeps from one token to the next: it does not grow with the text.
+
+    Attributes
+    ----------
+    values : Tensor, shape (batch, heads, width, value_dim)
+        Sum of φ(k_j)ᵀ v_j over the tokens so far, measured from `level`; the width is the number of
+        features, twice that for sines and cosines.
+    norm : Tensor, shape (batch, heads, width, 1)
+        Sum of φ(k_j)ᵀ.
+    level : Tensor, shape (batch, heads, features or 1, 1)
+        The largest logarithm of a key feature so far, -inf before the first token.
+    projection : Tensor, shape (features, head_dim)
+    kernel : "softmax", "softmax_trig" or "relu"
+    """
+
+    values: Tensor
+    norm: Tensor
+    level: Tensor
+    projection: Tensor
+    kernel: str
+
+
+def performer_init_state(
+    batch: int,
+    heads: int,
+    head_dim: int,
+    value_dim: int,
+    *,
+    features: int = 256,
+    kernel: str = "softmax",
+    orthogonal: bool = True,
+    projection: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> PerformerState:
+    """Return the state of causal Performer before the first token.
+
+    Parameters
+    ----------
+    batch, heads, head_dim, value_dim : int
+    features, kernel, orthogonal, projection, generator
+        As in `performer_attention`; what is drawn stays the same for all tokens.
+    dtype : torch.dtype, optional
+        Of the tokens to come; that of `projection`, or torch's default, where it is not given. The
+        sums are kept in float32 at least.
+    device : torch.device or str, optional
+        Of the tokens to come; that of `projection`, or the CPU, where it is not given.
+
+    Returns
+    -------
+    PerformerState
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `performer_attention`.
+    """
+    for name, size in (
+        ("batch", batch),
+        ("heads", heads),
+        ("head_dim", head_dim),
+        ("value_dim", value_dim),
+    ):
+        check_positive_int(name, size)
+    check_choice("kernel", kernel, _KERNELS)
+    if dtype is None:
+        dtype = torch.get_default_dtype() if projection is None else projection.dtype
+    if device is None:
+        device = torch.device("cpu") if projection is None else projection.device
+    like = torch.empty(0, head_dim, dtype=torch.promote_types(dtype, torch.float32), device=device)
+    if projection is not None:
+        projection = _check_projection(projection, head_dim).to(like.device)
+    w = _random_vectors(like, features, orthogonal, projection, generator).to(like.dtype)
+    width = 2 * len(w) if kernel == "softmax_trig" else len(w)
+    levels = len(w) if kernel == "softmax" else 1
+    return PerformerState(
+        values=like.new_zeros(batch, heads, width, value_dim),
+        norm=like.new_zeros(batch, heads, width, 1),
+        level=like.new_full((batch, heads, levels, 1), -math.inf),
+        projection=w,
+        kernel=kernel,
+    )
+
+
+def performer_step(
+    state: PerformerState, q: Tensor, k: Tensor, v: Tensor
+) -> tuple[PerformerState, Tensor]:
+    """Take one more token into causal Performer.
+
+    Parameters
+    ----------
+    state : PerformerState
+        From `performer_init_state` or the step before; it is left as it is.
+    q, k : Tensor, shape (batch, heads, 1, head_dim)
+    v : Tensor, shape (batch, heads, 1, value_dim)
+
+    Returns
+    -------
+    state : PerformerState
+    out : Tensor, shape (batch, heads, 1, value_dim)
+        In the dtype of `q`; the row that ``performer_attention(..., causal=True)`` has at this
+        place, for the state's projection.
+
+    Raises
+    ------
+    TypeError
+        For what is no state, or no floating-point tensor.
+    ValueError
+        For shapes, dtypes or devices that do not fit.
+
+    Notes
+    -----
+    Time O(features · (head_dim + value_dim)) for each head, however many tokens came before.
+    """
+    if not isinstance(state, PerformerState):
+        raise TypeError(f"state must be a PerformerState, got {type(state).__name__}")
+    check_qkv(q, k, v)
+    batch, heads, _, value_dim = state.values.shape
+    head_dim = state.projection.shape[1]
+    for name, x, width in (("q", q, head_dim), ("k", k, head_dim), ("v", v, value_dim)):
+        if x.shape != (batch, heads, 1, width):
+            raise ValueError(
+                f"{name} must have shape ({batch}, {heads}, 1, {width}) to fit state, "
+                f"got {tuple(x.shape)}"
+            )
+
+    compute = state.values.dtype
+    sign_q, log_q = _log_features(q.to(compute), state.projection, state.kernel)
+    sign_k, log_k = _log_features(k.to(compute), state.projection, state.kernel)
+    level = torch.maximum(state.level, log_k.detach().mT)
+    phi_k = (log_k.mT - level).exp()
+    log_q = log_q + level.mT
+    phi_q = (log_q - log_q.detach().amax(dim=-1, keepdim=True)).exp()
+    if sign_q is not None and sign_k is not None:
+        phi_q, phi_k = phi_q * sign_q, phi_k * sign_k.mT
+    decay = (state.level - level).exp()
+    values = state.values * decay + phi_k @ v.to(compute)
+    norm = state.norm * decay + phi_k
+    out = normalise(phi_q @ values, phi_q @ norm)
+    return PerformerState(values, norm, level, state.projection, state.kernel), out.to(q.dtype)
+
+
+def _log_features(x: Tensor, w: Tensor, kernel: str) -> tuple[Tensor | None, Tensor]:
+    """Return features as (signed factors or None, logarithms), for x (..., length, head_dim).
+
+    Their common factor 1/√m cancels between numerator and denominator and is left out.
+    """
+    projected = x @ (w * w.shape[-1] ** -0.25).mT  # (..., length, features)
+    if kernel == "relu":
+        return projected.relu() + _RELU_EPSILON, torch.zeros_like(x[..., :1])
+    # A norm too large for the dtype counts as the dtype's largest number.
+    largest = torch.finfo(x.dtype).max / 4
+    half_norm = (x.square().sum(dim=-1, keepdim=True) * (w.shape[-1] ** -0.5 / 2)).clamp(
+        max=largest
+    )
+    if kernel == "softmax_trig":
+        return torch.cat([projected.sin(), projected.cos()], dim=-1), half_norm
+    return None, projected.sub_(half_norm)
+
+
+def _random_vectors(
+    x: Tensor,
+    features: int,
+    orthogonal: bool,
+    projection: Tensor | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """Return the projection given, or draw one for x (..., head_dim)."""
+    check_positive_int("features", features)
+    check_flag("orthogonal", orthogonal)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator, got {type(generator).__name__}")
+    if projection is not None:
+        _check_projection(projection, x.shape[-1])
+        if projection.device != x.device:
+            raise ValueError(
+                f"projection must be on q's device {x.device}, got {projection.device}"
+            )
+        return projection
+    return draw_projection(
+        features,
+        x.shape[-1],
+        orthogonal=orthogonal,
+        generator=generator,
+        dtype=torch.promote_types(x.dtype, torch.float32),
+        device=x.device,
+    )
+
+
+def _check_projection(projection: Tensor, head_dim: int) -> Tensor:
+    check_tensor("projection", projection, ("features", "head_dim"))
+    if projection.shape[0] == 0 or projection.shape[1] != head_dim:
+        raise ValueError(
+            f"projection must have shape (features, {head_dim}) with features of at least 1, "
+            f"got {tuple(projection.shape)}"
+        )
+    return projection
