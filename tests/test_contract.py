@@ -131,6 +131,15 @@ def _linformer(label: str, rank: int, *, per_head: bool = False, tied: bool = Fa
     return Case("linformer", label, options, causal=False, average=False)
 
 
+def _performer(label: str, features: int, *, average: bool = True, **options: Any) -> Case:
+    def given(s: Sizes) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(features)
+        drawn = torch.randn(features, s.head_dim, generator=generator, dtype=torch.float64)
+        return {"projection": drawn, **options}
+
+    return Case("performer", label, given, average=average)
+
+
 def _with_p(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
     """Give Luna an extra sequence of three, and queries and keys as wide as the values."""
     width = v.shape[-1]
@@ -199,6 +208,10 @@ CASES = (
     _linformer("rank-3", 3),
     _linformer("per-head", 4, per_head=True),
     _linformer("tied", 13, tied=True),
+    _performer("positive", 8),
+    _performer("one-feature", 1),
+    _performer("relu", 7, kernel="relu"),
+    _performer("trigonometric", 300, kernel="softmax_trig", average=False),
     _luna("elu", average=False),
     _luna("softplus", average=False),
     _luna("nested-averages", causal=False),
@@ -219,6 +232,7 @@ OWN_OPTIONS = {
     ),
     "reformer": ("bucket_size", "num_hashes", "scale"),
     "linformer": ("key_projection", "value_projection", "scale"),
+    "performer": ("features", "kernel", "orthogonal", "projection"),
     "luna": ("activation",),
 }
 POSITIONAL = {"reformer": ("qk", "v"), "luna": ("q", "p", "k", "v")}
