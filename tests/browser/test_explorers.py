@@ -21,6 +21,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from attn_lib.explorers import (
     AttentionOnText,
+    LowRankAttention,
     SparsePatterns,
     TopKSelection,
     _base,
@@ -31,7 +32,7 @@ from attn_lib.explorers._pack import digest, encode
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST
 
 ROOT = Path(__file__).parents[2]
-ALL = (AttentionOnText, SparsePatterns, TopKSelection)
+ALL = (AttentionOnText, LowRankAttention, SparsePatterns, TopKSelection)
 DRAWN = re.compile(".")
 
 pytestmark = pytest.mark.browser
@@ -104,6 +105,19 @@ def colours_of(root: Locator, names: list[str]) -> list[np.ndarray]:
     return [rgb(value) for value in values]
 
 
+def signed_cells(root: Locator, codes: np.ndarray) -> np.ndarray:
+    """Return the colours of codes whose zero is 128."""
+    places = np.rint(255 * np.minimum(1, np.abs(codes.astype(int) - 128) / 127)) / 255
+
+    def blend(*names: str) -> np.ndarray:
+        stops = np.array(colours_of(root, list(names)))
+        along = np.linspace(0, 1, len(names))
+        return np.stack([np.interp(places, along, stops[:, c]) for c in range(3)], axis=-1)
+
+    above = blend("ramp-0", "ramp-1", "ramp-2", "ramp-3")
+    return np.where((codes < 128)[..., None], blend("ramp-0", "second"), above)
+
+
 def expected_cells(root: Locator, explorer: type[Explorer], state: dict[str, Any]) -> np.ndarray:
     """Return the colour of every cell, computed from Python's arrays and the style sheet."""
     frame = explorer.compute(**state)
@@ -121,6 +135,8 @@ def expected_cells(root: Locator, explorer: type[Explorer], state: dict[str, Any
             np.put_along_axis(kept, frame["order"][:, : state["topk"]].astype(int), True, axis=1)
             cells[~kept] = blend("ramp-0", "lost", "lost-edge")[~kept]
         return cells
+    if explorer is LowRankAttention:
+        return signed_cells(root, frame["full"])
     apart = len(frame["edges"]) == 2
     sets = ["local", "summary", "both"] if apart else ["merged", "merged", "merged"]
     names = ["future", "reached", *sets, "lost", "lost-edge"]
@@ -238,7 +254,7 @@ def test_the_picture_is_crisp_on_a_dense_screen_and_a_phone(
     open_page(page, write_page(explorer()))
     root = page.locator(".attn-explorer")
     check_drawn(root, explorer)
-    canvas = root.locator("canvas.ax-cells")
+    canvas = root.locator("canvas.ax-cells").first
     assert canvas.evaluate("c => c.width === 2 * c.getBoundingClientRect().width")
     assert canvas.bounding_box()["width"] > 290
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -598,7 +614,8 @@ def test_every_part_is_labelled_and_shows_its_focus(
     assert len(reached) == enabled
     assert "unseen" not in reached
     assert root.get_by_role("status").get_attribute("aria-live") == "polite"
-    assert root.locator("canvas.ax-marks").get_attribute("aria-label")
+    for marks in root.locator("canvas.ax-marks").all():
+        assert marks.get_attribute("aria-label")
 
 
 @pytest.mark.parametrize("explorer", ALL)
