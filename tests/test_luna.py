@@ -19,6 +19,7 @@ from attn_lib import (
     luna_weights,
     softmax_attention,
 )
+from attn_lib.layers import LunaAttention
 
 activations = pytest.mark.parametrize("activation", ["elu", "softplus"])
 masked = pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
@@ -289,6 +290,81 @@ def test_the_number_of_scores_is_that_of_two_products(normal):
     q, p, k, v = (x[:1, :1] for x in _inputs(normal, 96, p_len=12))
     pack, unpack = p @ k.mT, q @ luna_pack(p, k, v).mT
     assert costs.luna_scores(96, p_len=12) == pack.numel() + unpack.numel()
+
+
+# The layer
+
+
+@pytest.mark.parametrize("tie_kv", [True, False], ids=["tied", "untied"])
+@masked
+def test_the_layer_packs_then_unpacks(normal, tie_kv, masked):
+    torch.manual_seed(0)
+    layer = LunaAttention(12, 3, tie_kv=tie_kv, dtype=torch.float64)
+    x, p = normal(2, 11, 12), normal(2, 5, 12)
+    key_mask = _gaps(11) if masked else None
+    y, packed = layer(x, p, key_mask)
+
+    def heads(z):
+        return z.view(*z.shape[:2], 3, 4).transpose(1, 2)
+
+    def project(linear, z):
+        z = z @ linear.weight.T + linear.bias
+        return (heads(z), heads(z)) if tie_kv else (heads(z[..., :12]), heads(z[..., 12:]))
+
+    slots = heads(p @ layer.pack_query.weight.T + layer.pack_query.bias)
+    k, v = project(layer.pack_context, x)
+    expected = oracles.attention(
+        slots.detach(),
+        k.detach(),
+        v.detach(),
+        None if key_mask is None else key_mask[:, None, None, :],
+    )
+    expected = torch.from_numpy(expected).transpose(1, 2).flatten(2)
+    assert_close(packed, expected, rtol=1e-12, atol=1e-12)
+    q = heads(x @ layer.query.weight.T + layer.query.bias)
+    k, v = project(layer.context, packed)
+    out = torch.from_numpy(oracles.attention(q.detach(), k.detach(), v.detach()))
+    out = out.transpose(1, 2).flatten(2)
+    assert_close(y, out @ layer.out.weight.T + layer.out.bias, rtol=1e-12, atol=1e-12)
+
+
+def test_p_goes_from_layer_to_layer_and_learns(normal):
+    torch.manual_seed(0)
+    layers = [LunaAttention(12, 3, dtype=torch.float64) for _ in range(2)]
+    p = normal(5, 12).requires_grad_()
+    for length in (1, 7, 40):
+        x, packed = normal(2, length, 12), p.expand(2, -1, -1)
+        for layer in layers:
+            x, packed = layer(x, packed)
+        assert x.shape == (2, length, 12)
+        assert packed.shape == (2, 5, 12)
+    (x.square().sum() + packed.square().sum()).backward()
+    assert p.grad.abs().sum() > 0
+    for layer in layers:
+        assert all(w.grad.isfinite().all() for w in layer.parameters())
+        assert all(w.grad.any() for w in layer.parameters() if w.dim() == 2)
+
+
+@activations
+def test_the_causal_layer_does_not_see_the_future_and_leaves_p(normal, activation):
+    torch.manual_seed(0)
+    layer = LunaAttention(12, 3, causal=True, activation=activation, dtype=torch.float64)
+    x, p = normal(2, 11, 12), normal(2, 5, 12)
+    y, packed = layer(x, p)
+    assert packed is p
+    later = x.clone()
+    later[:, 6:] = 1e3
+    assert torch.equal(layer(later, p)[0][:, :6], y[:, :6])
+
+
+def test_a_bad_layer_says_what_was_wrong(normal):
+    with pytest.raises(ValueError, match=r"^embed_dim must be a multiple of num_heads = 5, got 12"):
+        LunaAttention(12, 5)
+    layer = LunaAttention(12, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"^p must have embed_dim 12, got shape \(2, 5, 11\)"):
+        layer(normal(2, 7, 12), normal(2, 5, 11))
+    with pytest.raises(ValueError, match=r"^x must have the layer's dtype .*got torch.float32"):
+        layer(normal(2, 7, 12).float(), normal(2, 5, 12))
 
 
 # Bad calls

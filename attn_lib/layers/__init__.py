@@ -6,12 +6,14 @@ from attn_lib.layers.attention import (
     MultiHeadAttention,
     ReformerAttention,
 )
+from attn_lib.layers.luna import LunaAttention
 from attn_lib.layers.reversible import ChunkedFeedForward, ReversibleBlock, ReversibleStack
 
 __all__ = [
     "ChunkedFeedForward",
     "LengthProjection",
     "LinformerAttention",
+    "LunaAttention",
     "MultiHeadAttention",
     "ReformerAttention",
     "ReversibleBlock",
