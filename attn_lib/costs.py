@@ -18,6 +18,8 @@ __all__ = [
     "longformer_scores",
     "luna_scores",
     "luna_state_numbers",
+    "performer_flops",
+    "performer_state_numbers",
     "reformer_hash_flops",
     "reformer_scores",
     "softmax_scores",
@@ -227,6 +229,60 @@ def luna_state_numbers(head_dim: int, value_dim: int, *, p_len: int) -> int:
     for name, value in (("head_dim", head_dim), ("value_dim", value_dim), ("p_len", p_len)):
         check_positive_int(name, value)
     return p_len * (head_dim + value_dim) + 1
+
+
+def performer_flops(n: int, head_dim: int, value_dim: int, *, features: int) -> int:
+    """Operations of the Performer's matrix products, not causal.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens, of queries and of keys.
+    head_dim, value_dim : int
+    features : int
+        The paper's m.
+
+    Returns
+    -------
+    int
+        4 n m head_dim for the random projections of queries and keys, and 4 n m (value_dim + 1) for
+        the sums over keys and over features, numerators and denominators. Choromanski et al. 2020
+        (arXiv:2009.14794), section 2.1.
+
+    Examples
+    --------
+    >>> performer_flops(4096, 64, 64, features=256) / attention_flops(4096**2, 64, 64)
+    0.1259765625
+    """
+    for name, value in (("n", n), ("head_dim", head_dim), ("value_dim", value_dim)):
+        check_positive_int(name, value)
+    check_positive_int("features", features)
+    return 4 * n * features * (head_dim + value_dim + 1)
+
+
+def performer_state_numbers(value_dim: int, *, features: int) -> int:
+    """Numbers that a causal Performer keeps to decode one token after another.
+
+    Parameters
+    ----------
+    value_dim : int
+    features : int
+        The paper's m.
+
+    Returns
+    -------
+    int
+        m (value_dim + 1) sums, whatever the length; the levels that keep the exponentials in range
+        are another m.
+
+    Examples
+    --------
+    >>> performer_state_numbers(64, features=256)
+    16640
+    """
+    check_positive_int("value_dim", value_dim)
+    check_positive_int("features", features)
+    return features * (value_dim + 1)
 
 
 def reformer_scores(n: int, *, bucket_size: int, num_hashes: int = 1) -> int:
