@@ -222,7 +222,8 @@ def _sum_past(phi_q: Tensor, phi_k: Tensor, v: Tensor, levels: KeyLevels) -> Ten
         phi_q, phi_k = (x[pieces].masked_fill(outside, 0.0) for x in (phi_q, phi_k))
         v = v[pieces]
     before = _SumBefore.apply(phi_k.mT @ v, levels.decay)  # type: ignore[no-untyped-call]
-    out: Tensor = (phi_q @ phi_k.mT).tril_() @ v + phi_q @ before
+    pairs = (phi_q @ phi_k.mT).tril_()  # (pieces, places, places)
+    out = torch.baddbmm(pairs @ v, phi_q, before)
     if pieces is not None:
         out = out.new_zeros(chunks, *out.shape[1:]).index_add(0, pieces, out)
     return out.flatten(0, 1)[:length]
