@@ -41,6 +41,7 @@ EXPLICIT = "mechanisms/explicit_sparse.py"
 REFORMER = "mechanisms/reformer.py"
 LINFORMER = "mechanisms/linformer.py"
 LUNA = "mechanisms/luna.py"
+PERFORMER = "mechanisms/performer.py"
 MUTANTS = (
     Mutant("softmax", "flip the mask", SOFTMAX, "allowed & key_mask[", "allowed & ~key_mask["),
     Mutant("softmax", "shift the diagonal", "masks.py", "kv_idx <= q_idx", "kv_idx < q_idx"),
@@ -237,6 +238,29 @@ MUTANTS = (
         "allowed & (hub[:, None] >=",
         "allowed & (hub[:, None] >= 0 *",
     ),
+    Mutant(
+        "performer",
+        "flip the mask",
+        PERFORMER,
+        "~real[..., None], -math.inf",
+        "real[..., None], -math.inf",
+    ),
+    Mutant("performer", "shift the diagonal", "features.py", "mT).tril_()", "mT).tril_(-1)"),
+    Mutant("performer", "drop the scale", PERFORMER, "w.shape[-1] ** -0.25", "1.0"),
+    Mutant(
+        "performer", "change the feature map", PERFORMER, "projected.sub_(half_norm)", "projected"
+    ),
+    Mutant("performer", "keep a head's level", "features.py", ".mul_(factor)", ".mul_(1.0)"),
+    Mutant(
+        "performer",
+        "let the future set the level",
+        "features.py",
+        "levels = torch.maximum(before, logarithm[:, 0])",
+        "levels = torch.maximum(before, tops)",
+    ),
+    Mutant(
+        "performer", "forget the signs", PERFORMER, ".sign()[:, None]", ".abs().sign()[:, None]"
+    ),
 )
 TESTS = {
     "longformer": ["tests/test_longformer.py", "tests/test_contract.py"],
@@ -246,6 +270,7 @@ TESTS = {
     "reformer": ["tests/test_reformer.py", "tests/test_contract.py"],
     "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
     "luna": ["tests/test_luna.py", "tests/test_contract.py"],
+    "performer": ["tests/test_performer.py", "tests/test_contract.py"],
 }
 # What is quick and telling; of the contract, the mechanism's own rows.
 SELECTED = {
@@ -255,6 +280,7 @@ SELECTED = {
     "tests/test_explicit_sparse.py": "by_hand or equal_scores or tournament or any_call",
     "tests/test_reformer.py": "by_hand or rounds_add_up or zero_vectors",
     "tests/test_linformer.py": "by_hand or any_lengths or papers_equation",
+    "tests/test_performer.py": "by_hand or papers_equation or any_size or reach_back or gaussian",
 }
 
 

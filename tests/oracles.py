@@ -17,6 +17,8 @@ __all__ = [
     "longformer_visible",
     "luna",
     "luna_causal",
+    "performer",
+    "performer_features",
     "reformer_weights",
     "sparse_transformer_visible",
     "strided_local",
@@ -274,4 +276,38 @@ def luna_causal(q, p, k, v, key_mask=None, activation="elu"):
                 scores = q[b, h, i] @ keys / t
                 powers = np.exp(scores - scores.max())
                 out[b, h, i] = powers / powers.sum() @ values / t
+    return out
+
+
+def performer_features(x, w, kernel):
+    """Return φ of Choromanski et al. for x (…, length, d) and random vectors w (m, d)."""
+    x = np.asarray(x, dtype=np.float64) / np.shape(x)[-1] ** 0.25
+    w = np.asarray(w, dtype=np.float64)
+    along = np.einsum("...d,md->...m", x, w)
+    half = (x**2).sum(-1, keepdims=True) / 2
+    if kernel == "softmax":
+        return np.exp(along - half) / math.sqrt(len(w))
+    if kernel == "softmax_trig":
+        both = np.concatenate([np.sin(along), np.cos(along)], axis=-1)
+        return np.exp(half) * both / math.sqrt(len(w))
+    if kernel == "relu":
+        return np.maximum(along, 0) + 1e-3
+    raise KeyError(kernel)
+
+
+def performer(q, k, v, w, kernel="softmax", causal=False, key_mask=None):
+    """Return D⁻¹ φ(Q) (φ(K)ᵀ V), summed key by key; zeros for a query that sees no key."""
+    phi_q, phi_k = performer_features(q, w, kernel), performer_features(k, w, kernel)
+    v = np.asarray(v, dtype=np.float64)
+    batch, heads, q_len, _ = phi_q.shape
+    out = np.zeros((batch, heads, q_len, v.shape[3]))
+    for b in range(batch):
+        real = [j for j in range(v.shape[2]) if key_mask is None or bool(key_mask[b, j])]
+        for h in range(heads):
+            for i in range(q_len):
+                seen = [j for j in real if j <= i or not causal]
+                similar = [float(np.dot(phi_q[b, h, i], phi_k[b, h, j])) for j in seen]
+                if seen:
+                    rows = zip(similar, seen, strict=True)
+                    out[b, h, i] = sum(s * v[b, h, j] for s, j in rows) / sum(similar)
     return out
