@@ -1,8 +1,9 @@
 """Live pictures: computed in Python, drawn by one ES module, alive with and without a kernel."""
 
 from attn_lib.explorers.attention_on_text import AttentionOnText
+from attn_lib.explorers.longformer_window import LongformerWindow
 from attn_lib.explorers.low_rank_attention import LowRankAttention
 from attn_lib.explorers.sparse_patterns import SparsePatterns
 from attn_lib.explorers.topk_selection import TopKSelection
 
-__all__ = ["AttentionOnText", "LowRankAttention", "SparsePatterns", "TopKSelection"]
+__all__ = ["AttentionOnText", "LongformerWindow", "LowRankAttention", "SparsePatterns", "TopKSelection"]

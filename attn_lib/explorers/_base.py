@@ -40,11 +40,11 @@ from attn_lib.explorers._pack import Coding, encode, pack
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Choice", "Control", "Explorer", "Range", "Toggle", "in_book"]
+__all__ = ["Choice", "Control", "Explorer", "Positions", "Range", "Toggle", "in_book"]
 
 _FOLDER = Path(__file__).parent
 
-Value = bool | int | float | str
+Value = bool | int | float | str | tuple[int, ...]
 
 COMMON_WORDS: Mapping[str, str] = {
     "play_label": "Play {label}",
@@ -52,6 +52,7 @@ COMMON_WORDS: Mapping[str, str] = {
     "reset": "Reset",
     "waiting": "Waiting for the kernel …",
     "controls": "Controls",
+    "none": "none",
 }
 
 
@@ -79,6 +80,7 @@ class Control(traitlets.TraitType[Any, Any]):
     """
 
     kind: ClassVar[str]
+    in_frame: ClassVar[bool] = True  # whether the arrays depend on it
 
     def __init__(
         self,
@@ -220,6 +222,39 @@ class Toggle(Control):
         return bool(value)
 
 
+class Positions(Control):
+    """A set of positions, chosen in the picture itself or typed with commas between them.
+
+    The arrays of a frame do not depend on it, since a page cannot carry every set; the view looks
+    the chosen positions up in them.
+    """
+
+    kind = "positions"
+    in_frame = False
+
+    def __init__(self, default: tuple[int, ...] = (), *, count: int, **declaration: Any) -> None:
+        super().__init__(default, grid=(default,), **declaration)
+        self.count = count
+
+    def check(self, name: str, value: object) -> tuple[int, ...]:
+        """Return the positions in rising order, each once, or say what they must be."""
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TypeError(f"{name} must be a sequence of ints, got {value!r}")
+        chosen = set()
+        for position in value:
+            if isinstance(position, bool | np.bool_) or not hasattr(position, "__index__"):
+                raise TypeError(f"{name} must hold ints, got {type(position).__name__}")
+            if not 0 <= position < self.count:
+                raise ValueError(f"{name} must be from 0 to {self.count - 1}, got {position}")
+            chosen.add(operator.index(position))
+        return tuple(sorted(chosen))
+
+    def spec(self) -> dict[str, Any]:
+        """Return what the view needs to know of this set."""
+        default = list(self.default_value)
+        return {**super().spec(), "default": default, "grid": [default], "count": self.count}
+
+
 class Explorer(anywidget.AnyWidget):
     """A live picture: arrays from Python, pixels from ``explorer.mjs``.
 
@@ -290,7 +325,8 @@ class Explorer(anywidget.AnyWidget):
         """Return checked values with those that have no effect here at their defaults."""
         result = dict(values)
         for name, control in cls.controls().items():
-            if any(result[other] not in allowed for other, allowed in control.when.items()):
+            active = all(result[other] in allowed for other, allowed in control.when.items())
+            if not (active and control.in_frame):
                 result[name] = control.default_value
         return result
 

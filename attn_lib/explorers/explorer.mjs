@@ -77,7 +77,8 @@ function digest(array) {
 
 // The value of a control that has no effect here counts as its default.
 function canonical(spec, state) {
-  return spec.controls.map((control) => (isActive(control, state) ? state[control.name] : control.default));
+  const counts = (control) => control.kind !== "positions" && isActive(control, state);
+  return spec.controls.map((control) => (counts(control) ? state[control.name] : control.default));
 }
 
 function isActive(control, state) {
@@ -374,7 +375,7 @@ class Matrix {
 
 // A passage whose tokens can be pointed at and shaded.
 class TokenStrip {
-  constructor({ tokens, label, help, onPick }) {
+  constructor({ tokens, label, help, onPick, onToggle = () => {} }) {
     this.onPick = onPick;
     this.pick = 0;
     const prefix = `ax-${Math.random().toString(36).slice(2)}`;
@@ -384,7 +385,10 @@ class TokenStrip {
       item.addEventListener("pointerenter", (event) => {
         if (event.pointerType === "mouse") this.choose(k, false);
       });
-      item.addEventListener("click", () => this.choose(k, true));
+      item.addEventListener("click", () => {
+        this.choose(k, true);
+        onToggle(k);
+      });
       return item;
     });
     this.el = node("div", {
@@ -396,6 +400,11 @@ class TokenStrip {
     });
     this.items.forEach((item, k) => this.el.append(...(tokens[k][1] || k === 0 ? [item] : [" ", item])));
     this.el.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        onToggle(this.pick);
+        return;
+      }
       const last = this.items.length - 1;
       const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, Home: -last, End: last }[event.key];
       if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -422,6 +431,11 @@ class TokenStrip {
     });
     this.items[pick].setAttribute("aria-selected", "true");
     this.el.setAttribute("aria-activedescendant", this.items[pick].id);
+  }
+
+  // Set apart the tokens for which `isSo(k)`.
+  distinguish(isSo) {
+    this.items.forEach((item, k) => item.classList.toggle("ax-hub", isSo(k)));
   }
 
   fade(isFaint) {
@@ -571,6 +585,77 @@ class RankedBars {
   }
 }
 
+// One token at the top and, layer by layer downwards, all that has gone into it.
+class LightCone {
+  constructor({ cols, rowLabel, rowCount }) {
+    Object.assign(this, { cols, rowLabel, rowCount });
+    this.title = node("div", { class: "ax-small-title" });
+    this.canvas = node("canvas", { role: "img" });
+    this.frame = node("div", { class: "ax-cone" }, this.canvas);
+    this.el = node("div", { class: "ax-cone-box" }, this.title, this.frame);
+  }
+
+  layout(available) {
+    this.width = Math.min(available, 720);
+    this.frame.style.width = `${this.width}px`;
+  }
+
+  // `reached(t, j)`: is j there t layers below the top? `reads(m, j)`: 0, or the place in `colours`
+  // of the line from m to j, counted from 1.
+  show({ title, layers, reached, reads, colours, theme }) {
+    setText(this.title, title);
+    this.canvas.setAttribute("aria-label", title);
+    if (!this.width) return;
+    const ratio = window.devicePixelRatio || 1;
+    const rowHeight = clamp(200 / layers, 24, 60);
+    const height = rowHeight * layers + 20;
+    const [left, right] = [46, 26];
+    this.frame.style.height = `${height}px`;
+    this.canvas.width = Math.round(this.width * ratio);
+    this.canvas.height = Math.round(height * ratio);
+    const context = this.canvas.getContext("2d");
+    context.scale(ratio, ratio);
+    const step = (this.width - left - right) / this.cols;
+    const x = (j) => left + (j + 0.5) * step;
+    const y = (t) => 10 + t * rowHeight;
+    const rows = Array.from({ length: layers + 1 }, (_, t) =>
+      Array.from({ length: this.cols }, (_, j) => j).filter((j) => reached(t, j)),
+    );
+    colours.forEach((colour, k) => {
+      context.strokeStyle = theme.hex(colour);
+      context.globalAlpha = 0.38;
+      context.lineWidth = 1;
+      context.beginPath();
+      for (let t = 0; t < layers; t++)
+        for (const m of rows[t])
+          for (const j of rows[t + 1])
+            if (reads(m, j) === k + 1) {
+              context.moveTo(x(m), y(t));
+              context.lineTo(x(j), y(t + 1));
+            }
+      context.stroke();
+    });
+    context.globalAlpha = 1;
+    context.font = "12px system-ui, sans-serif";
+    context.textBaseline = "middle";
+    const radius = Math.min(3, 0.42 * step);
+    for (let t = 0; t <= layers; t++) {
+      context.fillStyle = theme.hex("muted");
+      context.textAlign = "left";
+      context.fillText(this.rowLabel(layers - t), 0, y(t));
+      context.textAlign = "right";
+      context.fillText(this.rowCount(rows[t].length), this.width, y(t));
+      const isThere = new Set(rows[t]);
+      for (let j = 0; j < this.cols; j++) {
+        context.fillStyle = theme.hex(isThere.has(j) ? "ink" : "line");
+        context.beginPath();
+        context.arc(x(j), y(t), isThere.has(j) ? radius : 0.5 * radius, 0, 7);
+        context.fill();
+      }
+    }
+  }
+}
+
 class Legend {
   constructor() {
     this.el = node("div", { class: "ax-legend" });
@@ -660,6 +745,13 @@ class ControlKit {
       part.input = node("input", { type: "checkbox", ...common });
       part.input.addEventListener("change", () => this.put(part, part.input.checked));
       part.el = node("div", { class: "ax-control ax-toggle" }, part.input, label);
+    } else if (control.kind === "positions") {
+      part.input = node("input", { type: "text", inputmode: "numeric", autocomplete: "off", placeholder: this.words.none, ...common });
+      part.input.addEventListener("change", () => {
+        this.put(part, positions(control, part.input.value));
+        this.sync();
+      });
+      part.el = node("div", { class: "ax-control" }, label, part.input);
     } else {
       part.input = node("input", { type: "range", ...common });
       // Screen readers have the value from the slider itself.
@@ -691,7 +783,7 @@ class ControlKit {
 
   // The nearest value that there is.
   snap(control, values, value) {
-    if (values.includes(value) || (this.source.isLive && control.kind !== "choice")) return value;
+    if (values.includes(value) || control.kind === "positions" || (this.source.isLive && control.kind !== "choice")) return value;
     if (control.kind !== "range") return values.includes(control.default) ? control.default : values[0];
     return values.reduce((best, next) => (Math.abs(next - value) < Math.abs(best - value) ? next : best));
   }
@@ -714,6 +806,7 @@ class ControlKit {
       const value = this.state[control.name];
       if (control.kind === "toggle") input.checked = value;
       else if (control.kind === "choice") input.selectedIndex = part.values.indexOf(value);
+      else if (control.kind === "positions") input.value = value.join(", ");
       else {
         const place = String(this.source.isLive ? value : part.values.indexOf(value));
         if (input.value !== place) input.value = place;
@@ -821,8 +914,15 @@ class Address {
 
 function parse(control, text) {
   if (control.kind === "toggle") return text === "true";
+  if (control.kind === "positions") return positions(control, text);
   const value = typeof control.default === "number" ? Number(text) : text;
   return Number.isNaN(value) ? control.default : value;
+}
+
+// The positions in a text, in rising order; what is none is left out.
+function positions(control, text) {
+  const found = new Set((text.match(/\d+/g) ?? []).map(Number));
+  return [...found].filter((k) => k < control.count).sort((a, b) => a - b);
 }
 
 // What a picture may take of the width, so that a column of numbers fits beside it.
@@ -1047,6 +1147,135 @@ const VIEWS = {
     };
   },
 
+  LongformerWindow({ spec, say, choose, put }) {
+    const { words, facts } = spec;
+    const { tokens } = facts;
+    const n = tokens.length;
+    const label = (k) => tokens[k][0];
+    let hubs = [];
+    const strip = new TokenStrip({
+      tokens, label: words.text, help: words.text_help,
+      onPick: (i, firm) => choose([i, null], firm),
+      onToggle: (k) => put("global_tokens", hubs.includes(k) ? hubs.filter((g) => g !== k) : [...hubs, k].sort((a, b) => a - b)),
+    });
+    const cone = new LightCone({
+      cols: n,
+      rowLabel: (layer) => (layer ? fill(words.cone_layer, { layer }) : words.cone_text),
+      rowCount: whole,
+    });
+    const legend = new Legend();
+    const matrix = new Matrix({
+      rows: n, cols: n, width: 448, label: words.matrix, help: words.matrix_help, rowLabel: words.query, colLabel: words.key,
+      legend: legend.el,
+      onPick: choose,
+    });
+    const readouts = new Readouts([fill(words.pairs, { cells: whole(n * n) }), words.row, words.field, words.gaps]);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.text_help),
+      strip.el,
+      cone.el,
+      matrix.el,
+      node("div", { class: "ax-side" }, readouts.el),
+    );
+    // For every pair: in how many layers j reaches i, the global token on the way (or none), and a
+    // class: 0 not reached, 1 read in the window, 2 read as or by a global token, 3 reached.
+    const arrival = new Uint8Array(n * n);
+    const through = new Int16Array(n * n);
+    const cells = new Uint8Array(n * n);
+    const shades = new Uint8Array(n);
+
+    return {
+      el,
+      start: [facts.start, null],
+      limits: [n, n],
+      layout(width) {
+        matrix.layout(beside(width));
+        cone.layout(width);
+      },
+      draw({ steps, as_key, as_query }, state, theme) {
+        hubs = state.global_tokens;
+        const isHub = (k) => hubs.includes(k);
+        for (let i = 0, at = 0; i < n; i++)
+          for (let j = 0; j < n; j++, at++) {
+            arrival[at] = steps.values[at];
+            through[at] = -1;
+            const meet = (layers, g) => {
+              if (layers >= arrival[at]) return;
+              arrival[at] = layers;
+              through[at] = g;
+            };
+            if (isHub(i) && as_query.values[at]) meet(1, i);
+            if (isHub(j) && as_key.values[at]) meet(1, j);
+            if (arrival[at] > 2)
+              for (const g of hubs) if (as_key.values[i * n + g] && as_query.values[g * n + j]) meet(2, g);
+            const direct = through[at] < 0 ? 1 : 2;
+            cells[at] = arrival[at] <= 1 ? direct : arrival[at] <= state.layers ? 3 : 0;
+          }
+        matrix.paint(cells, theme.table(["future", "merged", "summary", "reached"]));
+        legend.show([
+          ["merged", words.window],
+          ...(hubs.length ? [["summary", words.global]] : []),
+          ["reached", fill(words.reached, { layers: state.layers })],
+          ["future", words.unreached],
+        ]);
+      },
+      point([i, j], frame, state, theme) {
+        matrix.pick = [i, j ?? i];
+        const { layers } = state;
+        const row = i * n;
+        const field = [];
+        let keys = 0;
+        for (let k = 0; k < n; k++) {
+          const steps = arrival[row + k];
+          if (steps <= layers) field.push(k);
+          if (steps <= 1) keys++;
+          shades[k] = steps <= layers ? Math.round(230 - (170 * steps) / (layers + 1)) : 0;
+        }
+        const first = field[0];
+        const last = field[field.length - 1];
+        const gaps = last - first + 1 - field.length;
+        strip.shade(shades, 0, theme, i, j);
+        strip.distinguish((k) => hubs.includes(k));
+        cone.show({
+          title: fill(words.cone, { token: label(i), i }),
+          layers,
+          reached: (t, k) => arrival[row + k] <= t,
+          reads: (m, k) => (cells[m * n + k] < 3 ? cells[m * n + k] : 0),
+          colours: ["merged", "summary"],
+          theme,
+        });
+        matrix.mark((pen) => {
+          pen.row(i, theme.hex("second"));
+          if (j !== null) pen.box(i, j, theme.hex("second"));
+        });
+        let pairs = 0;
+        for (const kind of cells) if (kind === 1 || kind === 2) pairs++;
+        readouts.show([
+          fill(words.pairs_value, { pairs: whole(pairs), share: decimals((100 * pairs) / (n * n), 1) }),
+          fill(words.row_value, { row: keys, n }),
+          fill(words.field_value, { field: field.length, n }),
+          fill(words.gaps_value, { gaps }),
+        ]);
+        const names = { token: label(i), i, layers };
+        if (j === null) {
+          const missing = gaps ? fill(words.say_gaps, { gaps }) : "";
+          say(fill(words.say_row, { ...names, row: keys, field: field.length, first, last, gaps: missing }));
+          return;
+        }
+        const steps = arrival[row + j];
+        const g = through[row + j];
+        Object.assign(names, { key: label(j), j, steps, hub: g < 0 ? "" : label(g), g });
+        if (state.causal && j > i) say(fill(words.say_future, names));
+        else if (steps === facts.never) say(fill(words.say_never, names));
+        else if (steps > layers) say(fill(g < 0 ? words.say_far : words.say_hub_far, names));
+        else if (steps <= 1) say(fill(g < 0 ? words.say_window : words.say_global, names));
+        else say(fill(g < 0 ? words.say_steps : words.say_hops, names));
+      },
+    };
+  },
+
   SparsePatterns({ spec, say, choose }) {
     const { words, facts } = spec;
     const { n } = facts;
@@ -1187,7 +1416,11 @@ function mount(root, source, { start, address, onUser }) {
     if (frame) point();
     if (isFirm) remember();
   };
-  const view = VIEWS[spec.name]({ spec, say, choose });
+  const put = (name, value) => {
+    state[name] = value;
+    changed(name);
+  };
+  const view = VIEWS[spec.name]({ spec, say, choose, put });
   pick = view.start;
 
   const remember = () => {

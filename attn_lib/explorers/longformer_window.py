@@ -1,0 +1,238 @@
+"""Who sees whom in a Longformer, and how far a token sees through several layers.
+
+Iz Beltagy, Matthew E. Peters, Arman Cohan. *Longformer: The Long-Document Transformer.* 2020,
+arXiv:2004.05150, section 3.1. The tokens are the first 64 of *Alice's Adventures in Wonderland*
+as `attn_lib.data` has them.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_lib import masks
+from attn_lib.data import load_passage
+from attn_lib.explorers._base import Explorer, Positions, Range, Toggle
+from attn_lib.explorers._pack import Coding
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LENGTH", "NEVER", "LongformerWindow", "steps_to_reach"]
+
+LENGTH = 64
+NEVER = 255
+
+Matrix = NDArray[np.bool_]
+
+
+def steps_to_reach(mask: Matrix) -> NDArray[np.uint8]:
+    """Count the layers that it takes position j's content to reach position i.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (n, n)
+        Who reads whom in each of the layers; n at most 254.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, n)
+        0 where i is j, which a residual connection keeps; `NEVER` where no number of layers is
+        enough.
+    """
+    steps = np.full(mask.shape, NEVER, dtype=np.uint8)
+    reached = np.eye(len(mask), dtype=bool)
+    for count in range(len(mask)):
+        steps[reached & (steps == NEVER)] = count
+        reached = reached | (mask.astype(np.float32) @ reached.astype(np.float32) > 0)
+    return steps
+
+
+def _dense(mask: masks.Mask, causal: bool) -> Matrix:
+    if causal:
+        mask = masks.intersect(masks.causal(), mask)
+    allowed: Matrix = masks.dense(mask, LENGTH, LENGTH)[0, 0].numpy()
+    return allowed
+
+
+@functools.lru_cache(maxsize=1024)
+def _window_steps(window: int, dilation: int, causal: bool) -> NDArray[np.uint8]:
+    return steps_to_reach(_dense(masks.dilated(window, dilation), causal))
+
+
+def _shown(token: str) -> tuple[str, bool]:
+    """Return a word piece as it is shown, and whether it goes on the word before it."""
+    goes_on = len(token) > 2 and token.startswith("##")
+    return (token[2:], True) if goes_on else (token, False)
+
+
+class LongformerWindow(Explorer):
+    """The Longformer's pattern on 64 tokens, and what a stack of layers with it can carry.
+
+    Parameters
+    ----------
+    window : int
+        Keys seen on each side, from 0 to 63; half of the paper's w.
+    dilation : int
+        Distance between neighbouring keys of the window, from 1 to 16.
+    layers : int
+        How many layers with this pattern, from 1 to 12.
+    causal : bool
+        Whether a token sees only itself and those before it.
+    global_tokens : sequence of int
+        Positions that see all and are seen by all. In the picture a click on a token, or Enter,
+        makes it one.
+
+    Notes
+    -----
+    `compute` returns arrays that neither `layers` nor `global_tokens` changes; the view looks the
+    chosen ones up.
+
+    ``steps`` (64, 64) uint8
+        Layers that j's content needs to reach i through the window alone; see `steps_to_reach`.
+        What i reads directly has at most 1.
+    ``as_key`` (64, 64) bool
+        At [i, g]: whether i reads g, were g global.
+    ``as_query`` (64, 64) bool
+        At [g, j]: whether g reads j, were g global.
+    """
+
+    window = Range(
+        3,
+        label="Window, each side",
+        grid=(0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 63),
+        low=0,
+        high=LENGTH - 1,
+        step=1,
+        help="keys that a token reads on each side; the paper counts both sides together",
+    )
+    dilation = Range(
+        1,
+        label="Dilation",
+        grid=(1, 2, 3, 4, 6, 8),
+        low=1,
+        high=16,
+        step=1,
+        help="distance between neighbouring keys of the window",
+    )
+    layers = Range(
+        3,
+        label="Layers",
+        grid=(1, 2, 3, 4, 5, 6, 8),
+        low=1,
+        high=12,
+        step=1,
+        play=True,
+        help="how many layers with this pattern stand on top of each other",
+    )
+    causal = Toggle(False, label="Causal", help="a token sees only itself and those before it")
+    global_tokens = Positions(
+        (),
+        label="Global tokens",
+        count=LENGTH,
+        help="positions from 0, with commas between them; a click on a token does the same",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "steps": "uint8",
+        "as_key": "bits",
+        "as_query": "bits",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "text": "The passage; the marked token is the one whose view is shown",
+        "text_help": "Point at a token, or use the arrow keys. Click it, or press Enter, to make it"
+        " global or ordinary again.",
+        "matrix": "Which query (row) reads which key (column) in one layer",
+        "matrix_help": "Point at, tap, or move with the arrow keys to a pair of tokens.",
+        "query": "query i ↓",
+        "key": "key j →",
+        "window": "in the window",
+        "global": "through a global token",
+        "reached": "reached in {layers} layers",
+        "unreached": "not reached",
+        "cone": "What “{token}” ({i}) is made of, layer by layer downwards",
+        "cone_layer": "layer {layer}",
+        "cone_text": "text",
+        "pairs": "Pairs in a layer, of n² = {cells}",
+        "pairs_value": "{pairs} ({share} %)",
+        "row": "Tokens that it reads",
+        "row_value": "{row} of {n}",
+        "field": "Receptive field",
+        "field_value": "{field} of {n}",
+        "gaps": "Tokens missing inside it",
+        "gaps_value": "{gaps}",
+        "say_row": "“{token}” ({i}) reads {row} tokens in one layer. In {layers} layers something"
+        " of {field} tokens reaches it, from {first} to {last}{gaps}.",
+        "say_gaps": ", with {gaps} missing in between",
+        "say_window": "“{token}” ({i}) reads “{key}” ({j}) directly: it is in the window.",
+        "say_global": "“{token}” ({i}) reads “{key}” ({j}) directly: “{hub}” is global.",
+        "say_hops": "“{key}” ({j}) reaches “{token}” ({i}) in two layers, through the global token"
+        " “{hub}” ({g}).",
+        "say_steps": "“{key}” ({j}) reaches “{token}” ({i}) in {steps} layers, from window to"
+        " window.",
+        "say_far": "“{key}” ({j}) would need {steps} layers to reach “{token}” ({i}).",
+        "say_never": "“{key}” ({j}) never reaches “{token}” ({i}), however many layers there are.",
+        "say_hub_far": "“{key}” ({j}) would need two layers to reach “{token}” ({i}), through the"
+        " global token “{hub}” ({g}).",
+        "say_future": "“{key}” ({j}) comes after “{token}” ({i}): a causal model may not see it.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        tokens = load_passage(128).tokens[:LENGTH]
+        return {
+            "tokens": [_shown(token) for token in tokens],
+            "start": tokens.index("mouse"),
+            "never": NEVER,
+        }
+
+    @classmethod
+    def _frame(
+        cls,
+        window: int,
+        dilation: int,
+        layers: int,
+        causal: bool,
+        global_tokens: Sequence[int],
+    ) -> dict[str, NDArray[Any]]:
+        everybody = _dense(masks.full(), causal)
+        return {
+            "steps": _window_steps(window, dilation, causal),
+            "as_key": everybody,
+            "as_query": everybody,
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+        figures.mask(cls._mask(**controls), ax=figure.subplots())
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        mask, start = cls._mask(**controls), cls._facts()["start"]
+        field = (steps_to_reach(mask)[start] <= controls["layers"]).sum()
+        return (
+            f"A window of {controls['window']} keys on each side with dilation"
+            f" {controls['dilation']} on {LENGTH} tokens: {mask.sum()} of {LENGTH**2} pairs. In"
+            f" {controls['layers']} layers token {start} is reached by {field} tokens."
+        )
+
+    @classmethod
+    def _mask(
+        cls,
+        window: int,
+        dilation: int,
+        causal: bool,
+        global_tokens: Sequence[int],
+        **_: object,
+    ) -> Matrix:
+        both = masks.union(masks.dilated(window, dilation), masks.global_tokens(global_tokens))
+        return _dense(both, causal)
