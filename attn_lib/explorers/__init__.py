@@ -6,4 +6,10 @@ from attn_lib.explorers.low_rank_attention import LowRankAttention
 from attn_lib.explorers.sparse_patterns import SparsePatterns
 from attn_lib.explorers.topk_selection import TopKSelection
 
-__all__ = ["AttentionOnText", "LongformerWindow", "LowRankAttention", "SparsePatterns", "TopKSelection"]
+__all__ = [
+    "AttentionOnText",
+    "LongformerWindow",
+    "LowRankAttention",
+    "SparsePatterns",
+    "TopKSelection",
+]

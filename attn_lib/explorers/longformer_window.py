@@ -200,7 +200,7 @@ class LongformerWindow(Explorer):
     ) -> dict[str, NDArray[Any]]:
         everybody = _dense(masks.full(), causal)
         return {
-            "steps": _window_steps(window, dilation, causal),
+            "steps": _window_steps(window, dilation, causal).copy(),
             "as_key": everybody,
             "as_query": everybody,
         }
