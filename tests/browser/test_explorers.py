@@ -21,6 +21,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from attn_lib.explorers import (
     AttentionOnText,
+    LongformerWindow,
     LowRankAttention,
     SparsePatterns,
     TopKSelection,
@@ -29,10 +30,11 @@ from attn_lib.explorers import (
 )
 from attn_lib.explorers._base import COMMON_WORDS, Explorer
 from attn_lib.explorers._pack import digest, encode
+from attn_lib.explorers.longformer_window import steps_to_reach
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST
 
 ROOT = Path(__file__).parents[2]
-ALL = (AttentionOnText, LowRankAttention, SparsePatterns, TopKSelection)
+ALL = (AttentionOnText, LongformerWindow, LowRankAttention, SparsePatterns, TopKSelection)
 DRAWN = re.compile(".")
 
 pytestmark = pytest.mark.browser
@@ -81,7 +83,8 @@ def open_page(page: Page, address: str) -> None:
 def state_of(root: Locator) -> dict[str, Any]:
     """Return the state that is drawn; it is published a moment after the drawing."""
     later = "el => new Promise(done => setTimeout(() => done(el.dataset.state)))"
-    return json.loads(root.evaluate(later))
+    state = json.loads(root.evaluate(later))
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in state.items()}
 
 
 def settle(root: Locator, name: str, old: Any) -> dict[str, Any]:
@@ -135,6 +138,11 @@ def expected_cells(root: Locator, explorer: type[Explorer], state: dict[str, Any
             np.put_along_axis(kept, frame["order"][:, : state["topk"]].astype(int), True, axis=1)
             cells[~kept] = blend("ramp-0", "lost", "lost-edge")[~kept]
         return cells
+    if explorer is LongformerWindow:
+        mask = LongformerWindow._mask(**state)
+        table = np.array(colours_of(root, ["future", "reached", "summary", "merged"]))
+        code = (steps_to_reach(mask) <= state["layers"]).astype(int) + mask
+        return table[code + (frame["steps"] <= 1)]
     if explorer is LowRankAttention:
         return signed_cells(root, frame["full"])
     apart = len(frame["edges"]) == 2
@@ -199,6 +207,8 @@ def move_by_mouse(root: Locator, item: Any, name: str) -> None:
         target.click(position={"x": box["width"] - 4, "y": box["height"] / 2})
     elif item.kind == "toggle":
         target.click()
+    elif item.kind == "positions":
+        root.locator(".ax-token").nth(7).click()
     else:
         now = state_of(root)[name]
         other = [value for value in item.grid if value != now][-1]
@@ -210,6 +220,9 @@ def move_by_keyboard(root: Locator, item: Any, name: str) -> None:
     target.focus()
     if item.kind == "toggle":
         root.page.keyboard.press("Space")
+    elif item.kind == "positions":
+        root.page.keyboard.type("3, 50")
+        root.page.keyboard.press("Enter")
     elif item.kind == "range":
         last = state_of(root)[name] == item.grid[-1]
         root.page.keyboard.press("ArrowLeft" if last else "ArrowRight")
