@@ -18,12 +18,15 @@ from benchmarks.spec import HEAD_DIM, HEADS, Call, Implementation, Pairs, dense_
 
 __all__ = [
     "BASELINE",
+    "cumulative_luna",
     "flex_attention",
     "lucidrains_linformer",
     "masked_sdpa",
+    "plain_luna",
     "plain_softmax",
     "plain_topk",
     "sdpa_causal",
+    "sdpa_luna",
     "x_transformers",
 ]
 
@@ -169,3 +172,39 @@ def lucidrains_linformer(
         package="linformer",
         note="heads are merged inside the timed call, as its layer expects them",
     )
+
+
+def plain_luna() -> Implementation:
+    """Luna as torch operations: two softmaxes, all weights kept in memory."""
+
+    def attention(q: Tensor, p: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scale = q.shape[-1] ** -0.5
+        packed = (p @ k.transpose(-2, -1) * scale).softmax(-1) @ v
+        return (q @ packed.transpose(-2, -1) * scale).softmax(-1) @ packed
+
+    return Implementation("plain softmax twice", lambda n: attention)
+
+
+def sdpa_luna() -> Implementation:
+    """Luna as two calls of the fused kernel."""
+
+    def attention(q: Tensor, p: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        packed = scaled_dot_product_attention(p, k, v)
+        return scaled_dot_product_attention(q, packed, packed)
+
+    return Implementation("torch SDPA twice", lambda n: attention)
+
+
+def cumulative_luna() -> Implementation:
+    """Causal Luna as a cumulative sum of one matrix a token, which autograd keeps."""
+
+    def product(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        so_far = torch.arange(1, a.shape[-2] + 1).unsqueeze(1)
+        sums = (b.unsqueeze(-1) * c.unsqueeze(-2)).cumsum(-3)
+        return (a.unsqueeze(-2) @ sums).squeeze(-2) / so_far
+
+    def attention(q: Tensor, p: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        pack = torch.nn.functional.elu(k @ p.transpose(-2, -1) * q.shape[-1] ** -0.5) + 1
+        return product(product(q, k, pack).softmax(-1), pack, v)
+
+    return Implementation("a matrix a token", lambda n: attention)

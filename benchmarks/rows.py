@@ -10,12 +10,15 @@ from torch import Tensor
 
 from benchmarks.peers import (
     BASELINE,
+    cumulative_luna,
     flex_attention,
     lucidrains_linformer,
     masked_sdpa,
+    plain_luna,
     plain_softmax,
     plain_topk,
     sdpa_causal,
+    sdpa_luna,
     x_transformers,
 )
 from benchmarks.spec import Row, dense, ours, qkv
@@ -25,6 +28,7 @@ __all__ = ["ROWS"]
 STRIDE, SUMMARY = 64, 8
 TOPK = 64
 RANK = 256
+P_LEN = 128
 
 
 def causal_pairs(i: Tensor, j: Tensor) -> Tensor:
@@ -65,6 +69,28 @@ def best_keys(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
     threshold = scores.sort(-1, descending=True).values[..., :TOPK][..., -1:]
     return scores.masked_fill(scores < threshold, float("-inf")).softmax(-1) @ v
+
+
+def qpkv(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Luna's queries, extra sequence of 128, keys and values."""
+    q, k, v = qkv(n, generator)
+    return q, torch.randn(*q.shape[:2], P_LEN, q.shape[-1], generator=generator), k, v
+
+
+def luna(q: Tensor, p: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Ma et al. 2021, written out: one attention inside another."""
+    q, p, k, v = q.double(), p.double(), k.double(), v.double()
+    packed = (p @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1) @ v
+    return (q @ packed.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1) @ packed
+
+
+def luna_causal(q: Tensor, p: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Ma et al. 2021, the causal form with elu + 1, written out with n × n matrices."""
+    q, p, k, v = q.double(), p.double(), k.double(), v.double()
+    so_far = torch.arange(1, q.shape[-2] + 1).unsqueeze(1)
+    pack = torch.nn.functional.elu(k @ p.transpose(-2, -1) / q.shape[-1] ** 0.5) + 1
+    unpack = ((q @ k.transpose(-2, -1)).tril() @ pack / so_far).softmax(-1)
+    return (unpack @ pack.transpose(-2, -1)).tril() @ v / so_far
 
 
 ROWS = (
@@ -116,5 +142,19 @@ ROWS = (
         linformer,
         (lucidrains_linformer(),),
         inputs=qkv_and_projections,
+    ),
+    Row(
+        "luna",
+        ours("luna_attention"),
+        luna,
+        (plain_luna(), sdpa_luna()),
+        inputs=qpkv,
+    ),
+    Row(
+        "luna causal",
+        ours("luna_attention", causal=True),
+        luna_causal,
+        (cumulative_luna(),),
+        inputs=qpkv,
     ),
 )
