@@ -20,6 +20,8 @@ __all__ = [
     "BASELINE",
     "cumulative_luna",
     "flex_attention",
+    "hf_longformer",
+    "local_attention",
     "lucidrains_linformer",
     "masked_sdpa",
     "plain_luna",
@@ -124,6 +126,75 @@ def x_transformers(*, flash: bool = False, sparse_topk: int | None = None) -> Im
         settings={"sparse_topk": sparse_topk},
         package="x-transformers",
         note="keeps all keys that are equal to the threshold",
+    )
+
+
+def local_attention(window: int, *, causal: bool = False) -> Implementation:
+    """The package local-attention, told to keep to the window and to add no rotary embedding."""
+
+    def make(n: int) -> Call:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from local_attention import LocalAttention
+
+        attention: Call = LocalAttention(
+            window,
+            causal=causal,
+            look_forward=0 if causal else 1,
+            use_rotary_pos_emb=False,
+            autopad=True,
+            exact_windowsize=True,
+        )
+        return attention
+
+    return Implementation("local-attention", make, {"window_size": window}, "local-attention")
+
+
+def hf_longformer(window: int) -> Implementation:
+    """The sliding-chunks core of Hugging Face's Longformer, without its projections."""
+
+    def make(n: int) -> Call:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from transformers import LongformerConfig
+            from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
+
+        width = HEADS * HEAD_DIM
+        layer = LongformerSelfAttention(
+            LongformerConfig(
+                hidden_size=width,
+                num_attention_heads=HEADS,
+                attention_window=[2 * window],
+                attention_probs_dropout_prob=0.0,
+            ),
+            layer_id=0,
+        )
+        layer.query, layer.key, layer.value = _Given(), _Given(), _Given()
+        padded = n + -n % (2 * window)
+        away = torch.arange(padded).expand(1, -1) >= n
+        hidden = torch.empty(1, padded, width)
+        masks = {
+            "attention_mask": torch.where(away, -10000.0, 0.0),
+            "is_index_masked": away,
+            "is_index_global_attn": torch.zeros(1, padded, dtype=torch.bool),
+            "is_global_attn": False,
+        }
+
+        def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            for place, x in zip((layer.query, layer.key, layer.value), (q, k, v), strict=True):
+                merged = x.transpose(1, 2).flatten(2)  # a copy; the layer divides q in place
+                place.tensor = nn.functional.pad(merged, (0, 0, 0, padded - n)).transpose(0, 1)
+            out = layer(hidden, **masks)[0]
+            return out[:, :n].unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2)
+
+        return attention
+
+    return Implementation(
+        "Hugging Face Longformer",
+        make,
+        settings={"attention_window": 2 * window},
+        package="transformers",
+        note="padded to a multiple of 2 · window, and heads merged, inside the timed call",
     )
 
 

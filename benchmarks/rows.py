@@ -12,6 +12,8 @@ from benchmarks.peers import (
     BASELINE,
     cumulative_luna,
     flex_attention,
+    hf_longformer,
+    local_attention,
     lucidrains_linformer,
     masked_sdpa,
     plain_luna,
@@ -27,6 +29,7 @@ __all__ = ["ROWS"]
 
 STRIDE, SUMMARY = 64, 8
 TOPK = 64
+WINDOW = 256
 RANK = 256
 P_LEN = 128
 
@@ -41,6 +44,14 @@ def strided_pairs(i: Tensor, j: Tensor) -> Tensor:
 
 def fixed_pairs(i: Tensor, j: Tensor) -> Tensor:
     return (j <= i) & ((i // STRIDE == j // STRIDE) | (j % STRIDE >= STRIDE - SUMMARY))
+
+
+def window_pairs(i: Tensor, j: Tensor) -> Tensor:
+    return (i - j).abs() <= WINDOW
+
+
+def causal_window_pairs(i: Tensor, j: Tensor) -> Tensor:
+    return (j <= i) & (i - j <= WINDOW)
 
 
 def projections(n: int) -> dict[str, Tensor]:
@@ -129,6 +140,27 @@ ROWS = (
         ours("explicit_sparse_attention", topk=TOPK),
         best_keys,
         (plain_topk(TOPK), x_transformers(sparse_topk=TOPK)),
+    ),
+    Row(
+        "longformer",
+        ours("longformer_attention", window=WINDOW),
+        dense(window_pairs),
+        (
+            local_attention(WINDOW),
+            hf_longformer(WINDOW),
+            masked_sdpa(window_pairs),
+            flex_attention(window_pairs),
+        ),
+    ),
+    Row(
+        "longformer causal",
+        ours("longformer_attention", window=WINDOW, causal=True),
+        dense(causal_window_pairs),
+        (
+            local_attention(WINDOW, causal=True),
+            masked_sdpa(causal_window_pairs),
+            flex_attention(causal_window_pairs),
+        ),
     ),
     Row(
         "linformer",
