@@ -1,6 +1,8 @@
 """Live pictures: computed in Python, drawn by one ES module, alive with and without a kernel."""
 
 from attn_lib.explorers.attention_on_text import AttentionOnText
+from attn_lib.explorers.estimated_attention import EstimatedAttention
+from attn_lib.explorers.kernel_features import KernelFeatures
 from attn_lib.explorers.longformer_window import LongformerWindow
 from attn_lib.explorers.low_rank_attention import LowRankAttention
 from attn_lib.explorers.sparse_patterns import SparsePatterns
@@ -8,6 +10,8 @@ from attn_lib.explorers.topk_selection import TopKSelection
 
 __all__ = [
     "AttentionOnText",
+    "EstimatedAttention",
+    "KernelFeatures",
     "LongformerWindow",
     "LowRankAttention",
     "SparsePatterns",

@@ -532,6 +532,81 @@ class LineChart {
   }
 }
 
+// Curves over a linear or logarithmic x axis, with a band behind them and a marker at one point.
+// Heights come as they are to be drawn (logarithms, say), and are clamped to the axis.
+class CurveChart {
+  constructor({ title, help, width = 420, height = 260, y: [low, high], yTicks, onPick }) {
+    this.size = { width, height, left: 46, right: 14, top: 8, bottom: 36 };
+    Object.assign(this, { low, high, onPick, at: 0 });
+    this.svg = svg("svg", {
+      viewBox: `0 0 ${width} ${height}`, class: "ax-chart ax-curves",
+      ...(onPick ? { role: "application", tabindex: "0", "data-lm-suppress-shortcuts": "true" } : { role: "img" }),
+      "aria-label": help ? `${title}. ${help}` : title,
+    });
+    this.axes = svg("g", { class: "ax-chart-axes" });
+    this.band = svg("path", { class: "ax-chart-band" });
+    this.lines = svg("g", { class: "ax-chart-lines" });
+    this.marker = svg("line", { class: "ax-chart-marker", y1: 8, y2: height - 36 });
+    this.dots = svg("g");
+    this.svg.append(this.axes, this.band, this.marker, this.lines, this.dots);
+    this.note = node("div", { class: "ax-chart-note" });
+    this.el = node("div", { class: "ax-chart-box" }, node("div", { class: "ax-small-title" }, title), this.svg, this.note);
+    this.yTicks = yTicks;
+    if (!onPick) return;
+    const pick = (isFirm) => (event) => {
+      const box = this.svg.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * width;
+      const near = this.xs.map((value) => Math.abs(this.x(value) - x));
+      onPick(near.indexOf(Math.min(...near)), isFirm);
+    };
+    this.svg.addEventListener("pointermove", (event) => event.pointerType === "mouse" && pick(false)(event));
+    this.svg.addEventListener("pointerdown", pick(true));
+    this.svg.addEventListener("keydown", (event) => {
+      const step = ARROWS[event.key]?.[1];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      onPick(clamp(this.at + (event.shiftKey ? 4 : 1) * step, 0, this.xs.length - 1), true);
+    });
+  }
+
+  // `xs` are the places of the points, `lines` are [colour, heights]; `band` is [lows, highs].
+  show({ xs, xTicks, xLabel, isLog = false, lines, band = null }) {
+    const { width, height, left, right, top, bottom } = this.size;
+    const part = (value) => (isLog ? Math.log(value / xs[0]) / Math.log(xs[xs.length - 1] / xs[0]) : (value - xs[0]) / (xs[xs.length - 1] - xs[0]));
+    this.xs = xs;
+    this.x = (value) => left + part(value) * (width - left - right);
+    this.y = (value) => height - bottom - ((clamp(value, this.low, this.high) - this.low) / (this.high - this.low)) * (height - top - bottom);
+    this.axes.replaceChildren();
+    const text = (content, place) => {
+      const el = svg("text", place);
+      el.textContent = content;
+      this.axes.append(el);
+    };
+    for (const [value, label] of this.yTicks) {
+      this.axes.append(svg("line", { x1: left, x2: width - right, y1: this.y(value), y2: this.y(value) }));
+      text(label, { x: left - 5, y: this.y(value) + 3.5, "text-anchor": "end" });
+    }
+    for (const value of xTicks) text(whole(value), { x: this.x(value), y: height - bottom + 14, "text-anchor": "middle" });
+    text(xLabel, { x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle" });
+    const path = (heights) => xs.map((value, k) => `${this.x(value).toFixed(1)},${this.y(heights[k]).toFixed(1)}`);
+    this.band.setAttribute("d", band ? `M${[...path(band[0]), ...path(band[1]).reverse()].join("L")}Z` : "");
+    this.lines.replaceChildren(...lines.map(([colour, heights]) => svg("path", { d: `M${path(heights).join("L")}`, style: `stroke: var(--ax-${colour})` })));
+    this.dots.replaceChildren(...lines.map(([colour]) => svg("circle", { r: 3.5, style: `fill: var(--ax-${colour})` })));
+    this.heights = lines.map(([, heights]) => heights);
+  }
+
+  mark(k) {
+    this.at = k;
+    const x = this.x(this.xs[k]);
+    this.marker.setAttribute("x1", x);
+    this.marker.setAttribute("x2", x);
+    [...this.dots.children].forEach((dot, r) => {
+      dot.setAttribute("cx", x);
+      dot.setAttribute("cy", this.y(this.heights[r][k]));
+    });
+  }
+}
+
 // Bars in falling order, a line at the last one that is kept; a bar can be pointed at.
 class RankedBars {
   constructor({ count, label, onPick }) {
@@ -1272,6 +1347,136 @@ const VIEWS = {
         else if (steps > layers) say(fill(g < 0 ? words.say_far : words.say_hub_far, names));
         else if (steps <= 1) say(fill(g < 0 ? words.say_window : words.say_global, names));
         else say(fill(g < 0 ? words.say_steps : words.say_hops, names));
+      },
+    };
+  },
+
+  KernelFeatures({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { bottom } = facts;
+    const powers = [-4, -2, 0, 2, 4, 6];
+    const chart = new CurveChart({
+      title: words.chart, help: words.help, y: [-4, 6],
+      yTicks: powers.map((power) => [power, power ? `10${[...String(power)].map((c) => "⁻⁰¹²³⁴⁵⁶"["-0123456".indexOf(c)]).join("")}` : "1"]),
+      onPick: (k, isFirm) => choose([0, k], isFirm),
+    });
+    const legend = new Legend();
+    legend.show([["local", words.true], ["second", words.estimate], ["reached", words.band]]);
+    const readouts = new Readouts([words.says, words.error, words.negative]);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(`${words.help} ${words.floor}`),
+      chart.el,
+      node("div", { class: "ax-side" }, readouts.el, legend.el),
+    );
+    const number = (power) => (power <= bottom ? words.below : show(Number((10 ** power).toPrecision(2))));
+    const half = (array, k) => array.values.subarray(k * facts.points, (k + 1) * facts.points);
+
+    return {
+      el,
+      start: facts.start,
+      limits: [1, facts.points],
+      layout() {},
+      draw(frame, state) {
+        const [first, last] = facts.ends[state.sweep];
+        chart.show({
+          xs: Array.from({ length: facts.points }, (_, k) => first + ((last - first) * k) / (facts.points - 1)),
+          xTicks: facts.ticks[state.sweep],
+          xLabel: state.sweep === "angle" ? words.angle : words.length,
+          lines: [["local", frame.true.values], ["second", frame.estimate.values]],
+          band: [half(frame.band, 0), half(frame.band, 1)],
+        });
+      },
+      point([, k], frame, state) {
+        chart.mark(k);
+        const [true_, estimate] = [frame.true.values[k], frame.estimate.values[k]];
+        readouts.show([
+          estimate <= bottom ? words.below : number(estimate - true_),
+          frame.error.values[k] <= -4 ? "0" : number(frame.error.values[k]),
+          fill(words.negative_value, { share: frame.negative.values[k] }),
+        ]);
+        say(
+          fill(state.sweep === "angle" ? words.point_angle : words.point_length, {
+            x: show(chart.xs[k]), m: state.features, true: number(true_), estimate: number(estimate),
+            low: number(half(frame.band, 0)[k]), high: number(half(frame.band, 1)[k]),
+          }),
+        );
+      },
+    };
+  },
+
+  EstimatedAttention({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const n = facts.cells;
+    const plan = { rows: n, cols: n, width: 340, help: words.help, colLabel: words.axes, onPick: choose };
+    const full = new Matrix({ ...plan, label: words.full, rowLabel: words.full });
+    const estimate = new Matrix({ ...plan, label: words.estimate, rowLabel: fill(words.estimate, { m: "m" }) });
+    const readouts = new Readouts([words.error, words.largest, words.norms]);
+    const chart = new CurveChart({
+      title: words.chart, width: 280, height: 180, y: [-2, 1],
+      yTicks: [[-2, "0.01"], [-1, "0.1"], [0, "1"], [1, "10"]],
+    });
+    const legend = new Legend();
+    const colours = ["local", "merged", "second"];
+    legend.show(colours.map((colour, k) => [colour, [words.positive, words.independent, words.trig][k]]));
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(`${words.help} ${words.hint}`),
+      full.el,
+      estimate.el,
+      node("div", { class: "ax-side" }, readouts.el),
+      node("div", { class: "ax-side" }, chart.el, legend.el),
+    );
+    const value = (code) => Math.sign(code - facts.zero) * ((code - facts.zero) / facts.top) ** 2;
+    const signed = (x) => decimals(x, 2).replace("-", "−");
+
+    return {
+      el,
+      start: facts.start,
+      limits: [n, n],
+      layout(width) {
+        for (const matrix of [full, estimate]) matrix.layout(width < 536 ? width : (width - 24) / 2);
+      },
+      draw(frame, state, theme) {
+        const table = new Uint32Array(256);
+        const [above, below] = [theme.ramp, theme.blend(["ramp-0", "second"])];
+        for (let code = 0; code < 256; code++) {
+          const place = Math.min(255, Math.round((255 * Math.abs(code - facts.zero)) / facts.top));
+          table[code] = (code < facts.zero ? below : above)[place];
+        }
+        full.paint(frame.full.values, table);
+        estimate.paint(frame.estimate.values, table);
+        const [error, near, top, q, k] = frame.facts.values;
+        readouts.show([
+          decimals(error, 2),
+          fill(words.largest_value, { near: decimals(near, 2), full: decimals(top, 2) }),
+          fill(words.norms_value, { q: decimals(q, 1), k: decimals(k, 1) }),
+        ]);
+        const count = facts.counts.length;
+        chart.show({
+          xs: facts.counts, isLog: true, xTicks: [4, 16, 64, 256, 1024], xLabel: words.chart_x,
+          lines: colours.map((colour, r) => [colour, frame.errors.values.subarray(r * count, (r + 1) * count)]),
+        });
+        const near_m = facts.counts.map((m) => Math.abs(Math.log(m / state.features)));
+        chart.mark(near_m.indexOf(Math.min(...near_m)));
+      },
+      point([i, j], frame, state, theme) {
+        for (const matrix of [full, estimate]) {
+          matrix.pick = [i, j];
+          matrix.mark((pen) => {
+            pen.row(i, theme.hex("second"));
+            pen.box(i, j, theme.hex("second"));
+          });
+        }
+        const pair = (k) => `${facts.tokens[2 * k]} ${facts.tokens[2 * k + 1]}`;
+        say(
+          fill(words.cell, {
+            i: 2 * i, i2: 2 * i + 1, query: pair(i), j: 2 * j, j2: 2 * j + 1, key: pair(j), m: state.features,
+            full: signed(value(frame.full.values[i * n + j])), near: signed(value(frame.estimate.values[i * n + j])),
+          }),
+        );
       },
     };
   },

@@ -33,6 +33,7 @@ __all__ = [
     "PerformerState",
     "draw_projection",
     "performer_attention",
+    "performer_features",
     "performer_init_state",
     "performer_step",
     "performer_weights",
@@ -259,6 +260,40 @@ def draw_projection(
         vectors = torch.randn(features, head_dim, **drawn)
     dtype = torch.get_default_dtype() if dtype is None else dtype
     return vectors.to(place if device is None else device, dtype)
+
+
+def performer_features(x: Tensor, projection: Tensor, *, kernel: str = "softmax") -> Tensor:
+    r"""The features φ of queries or keys, written out.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., head_dim)
+        Queries or keys; they are divided by head_dim ** ¼ here.
+    projection : Tensor, shape (features, head_dim)
+    kernel : "softmax", "softmax_trig" or "relu"
+        As in `performer_attention`.
+
+    Returns
+    -------
+    Tensor, shape (..., features), or (..., 2 * features) for "softmax_trig"
+        The mean over draws of φ(q)·φ(k) is exp(q·k / √head_dim), except for "relu".
+
+    Notes
+    -----
+    The attention itself never forms them like this: it keeps logarithms in range.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"x must be floating point, got {x.dtype}")
+    check_choice("kernel", kernel, _KERNELS)
+    w = _check_projection(projection, x.shape[-1])
+    compute = torch.promote_types(x.dtype, torch.float32)
+    sign, logarithm = _log_features(x.to(compute), w.to(compute), kernel)
+    if kernel == "relu" and sign is not None:
+        return sign.to(x.dtype)
+    phi = logarithm.exp() * len(w) ** -0.5
+    return (phi if sign is None else phi * sign).to(x.dtype)
 
 
 @dataclass(frozen=True)

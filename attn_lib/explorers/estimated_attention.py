@@ -1,0 +1,237 @@
+"""A real head's attention beside the Performer's estimate of it, and the error against m.
+
+The estimate is that of Choromanski et al. 2020 (arXiv:2009.14794), by
+`attn_lib.mechanisms.performer`, on the heads of `attn_lib.data`.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.mechanisms.performer import draw_projection, performer_attention, performer_weights
+from attn_lib.mechanisms.softmax import softmax_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CELLS", "COUNTS", "DRAWS", "LENGTH", "EstimatedAttention"]
+
+LENGTH = 128
+CELLS = 64
+COUNTS = tuple(4 * 2**step for step in range(10))
+DRAWS = 8
+_LAYERS, _HEADS = 6, 12
+_KINDS = (("softmax", True), ("softmax", False), ("softmax_trig", True))
+_ZERO, _TOP = 128, 127
+_LOWEST, _HIGHEST = 0.01, 10.0
+
+
+@functools.cache
+def _passage() -> Passage:
+    return load_passage(128)
+
+
+@functools.lru_cache(maxsize=64)
+def _projections(features: int, orthogonal: bool) -> Tensor:
+    """Return `DRAWS` draws, one after another from one generator."""
+    generator = torch.Generator().manual_seed(1)
+    drawn = [
+        draw_projection(features, 32, orthogonal=orthogonal, generator=generator)
+        for _ in range(DRAWS)
+    ]
+    return torch.stack(drawn)
+
+
+class _Head:
+    """One head, its exact attention and the errors of its estimates."""
+
+    def __init__(self, layer: int, head: int, shrink: float) -> None:
+        q, k, self.v = _passage().head(layer, head)
+        self.q, self.k = shrink * q, shrink * k
+        self.weights = softmax_weights(self.q, self.k)[0, 0]
+        self.out = self.weights @ self.v[0, 0]
+        self.norms = [float(x.norm(dim=-1).mean()) for x in (self.q, self.k)]
+
+    def error(self, kernel: str, w: Tensor) -> float:
+        """Return the error of the output over its size."""
+        near = performer_attention(self.q, self.k, self.v, kernel=kernel, projection=w)[0, 0]
+        return float((near - self.out).norm() / self.out.norm())
+
+    @functools.cached_property
+    def errors(self) -> NDArray[np.float32]:
+        """Return the median over the draws, by kind and number of features."""
+        rows = [
+            [
+                float(np.median([self.error(kernel, w) for w in _projections(m, orthogonal)]))
+                for m in COUNTS
+            ]
+            for kernel, orthogonal in _KINDS
+        ]
+        return np.array(rows, dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _head(layer: int, head: int, shrink: float) -> _Head:
+    return _Head(layer, head, shrink)
+
+
+def _picture(weights: Tensor) -> NDArray[Any]:
+    """Return weights as 64 × 64 cells: mean over two queries, sum over two keys."""
+    cells: NDArray[Any] = weights.view(CELLS, 2, CELLS, 2).sum(3).mean(1).numpy()
+    return cells
+
+
+class EstimatedAttention(Explorer):
+    """A trained head's attention matrix, and the one that the Performer's features imply.
+
+    Parameters
+    ----------
+    head : str
+        Layer and head, as "5.5".
+    kernel : {"softmax", "softmax_trig"}
+        Positive features, or sines and cosines; orthogonal ones.
+    features : int
+        The paper's m, from 4 to 2048.
+    shrink : float
+        Factor of q and k, from 0.1 to 1: at 1 the head is as it was trained.
+
+    Notes
+    -----
+    `compute` returns:
+
+    ``estimate``, ``full`` (64, 64) uint8
+        The estimated matrix and the head's own, coded as in `LowRankAttention`; the estimate in
+        coarser steps.
+    ``errors`` (3, 10) float32
+        Logarithm to the base 10 of the error of the output, over its size, against m = 4, 8, …,
+        2048: median of eight draws, for positive orthogonal, positive independent and trigonometric
+        orthogonal features.
+    ``facts`` (5,) float32
+        Of one draw: that error; the largest weight of the estimate and of the head; the mean
+        lengths of queries and keys.
+    """
+
+    head = Choice(
+        "2.9",
+        label="Layer and head",
+        options={
+            f"{layer}.{head}": f"layer {layer}, head {head}"
+            for layer in range(_LAYERS)
+            for head in range(_HEADS)
+        },
+        grid=("0.2", "2.9", "5.5"),
+    )
+    kernel = Choice(
+        "softmax",
+        label="Features",
+        options={"softmax": "positive", "softmax_trig": "sines and cosines"},
+    )
+    features = Range(
+        256,
+        label="Features m",
+        grid=(16, 64, 256, 1024),
+        low=4,
+        high=2048,
+        step=1,
+        play=True,
+        help="random vectors ω",
+    )
+    shrink = Range(
+        1.0,
+        label="Length of q and k, times",
+        grid=(0.25, 0.5, 1.0),
+        low=0.1,
+        high=1.0,
+        step=0.05,
+        help="shortens all queries and keys of the head",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "estimate": "uint8",
+        "full": "uint8",
+        "errors": "float16",
+        "facts": "float16",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "full": "The head's own weights",
+        "estimate": "Estimated by {m} features",
+        "help": "Point at, tap, or move with the arrow keys to a cell.",
+        "hint": "A cell is two queries by two keys. Weights below zero are orange.",
+        "axes": "query ↓ key →",
+        "error": "Error of the output, over its size",
+        "largest": "Largest weight, estimated and true",
+        "largest_value": "{near} and {full}",
+        "norms": "Mean length of queries and keys",
+        "norms_value": "{q} and {k}",
+        "chart": "Error of the output, over its size",
+        "chart_x": "features m",
+        "positive": "positive, orthogonal",
+        "independent": "positive, independent",
+        "trig": "sines and cosines, orthogonal",
+        "cell": "Queries {i} and {i2} “{query}” on keys {j} and {j2} “{key}”: the head gives {full}"
+        " of its weight, {m} features {near}.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        tokens = [token.removeprefix("##") for token in _passage().tokens]
+        return {
+            "cells": CELLS,
+            "zero": _ZERO,
+            "top": _TOP,
+            "counts": list(COUNTS),
+            "tokens": tokens,
+            "start": [20, 8],
+        }
+
+    @classmethod
+    def _frame(
+        cls, head: str, kernel: str, features: int, shrink: float
+    ) -> dict[str, NDArray[Any]]:
+        layer, number = (int(part) for part in head.split("."))
+        one = _head(layer, number, shrink)
+        w = _projections(features, True)[0]
+        near = performer_weights(one.q, one.k, kernel=kernel, projection=w)[0, 0]
+        facts = (
+            one.error(kernel, w),
+            float(near.max()),
+            float(one.weights.max()),
+            *one.norms,
+        )
+        return {
+            "estimate": signed_code(_picture(near), 12),
+            "full": signed_code(_picture(one.weights)),
+            "errors": np.log10(one.errors.clip(_LOWEST, _HIGHEST)),
+            "facts": np.array(facts, dtype=np.float32).clip(max=6e4),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        for ax, name in zip(figure.subplots(1, 2), ("full", "estimate"), strict=True):
+            roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
+            title = cls.words[name].format(m=controls["features"])
+            figures.matrix(roots**2, title=title, ax=ax)
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        return (
+            f"Attention weights of layer and head {controls['head']} on {LENGTH} tokens, and their"
+            f" estimate by {controls['features']} features: the output errs by"
+            f" {100 * frame['facts'][0]:.0f} % of its size."
+        )
