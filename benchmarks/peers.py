@@ -137,7 +137,7 @@ def local_attention(window: int, *, causal: bool = False) -> Implementation:
             warnings.simplefilter("ignore")
             from local_attention import LocalAttention
 
-        attention: Call = LocalAttention(
+        layer = LocalAttention(
             window,
             causal=causal,
             look_forward=0 if causal else 1,
@@ -145,7 +145,9 @@ def local_attention(window: int, *, causal: bool = False) -> Implementation:
             autopad=True,
             exact_windowsize=True,
         )
-        return attention
+        # Without a mask the queries see the zeros that it appends to reach a multiple of window.
+        real = torch.ones(1, n, dtype=torch.bool) if n % window else None
+        return partial(layer, mask=real)
 
     return Implementation("local-attention", make, {"window_size": window}, "local-attention")
 
