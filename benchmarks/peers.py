@@ -5,6 +5,8 @@ Nothing here is imported before a row asks for it; a missing package makes its p
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,6 +25,7 @@ __all__ = [
     "hf_longformer",
     "local_attention",
     "lucidrains_linformer",
+    "lucidrains_performer",
     "masked_sdpa",
     "plain_luna",
     "plain_softmax",
@@ -281,3 +284,28 @@ def cumulative_luna() -> Implementation:
         return product(product(q, k, pack).softmax(-1), pack, v)
 
     return Implementation("a matrix a token", lambda n: attention)
+
+
+def lucidrains_performer(projection: Tensor, *, causal: bool = False) -> Implementation:
+    """The attention core of performer-pytorch with the given random vectors, its constants kept."""
+
+    def make(n: int) -> Call:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # it announces its slow causal path
+            from performer_pytorch.performer_pytorch import FastAttention
+
+            layer: Call = FastAttention(HEAD_DIM, nb_features=len(projection), causal=causal)
+        layer.projection_matrix.copy_(projection)  # type: ignore[attr-defined]
+        return layer
+
+    note = "adds 1e-4 to every feature"
+    if causal:
+        note += ", 1e-6 in the denominator; keys are scaled by a maximum over all positions"
+    return Implementation(
+        "performer-pytorch",
+        make,
+        settings={"features": len(projection)},
+        package="performer-pytorch",
+        agrees=False,
+        note=note,
+    )

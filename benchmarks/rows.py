@@ -15,6 +15,7 @@ from benchmarks.peers import (
     hf_longformer,
     local_attention,
     lucidrains_linformer,
+    lucidrains_performer,
     masked_sdpa,
     plain_luna,
     plain_softmax,
@@ -32,6 +33,8 @@ TOPK = 64
 WINDOW = 256
 RANK = 256
 P_LEN = 128
+FEATURES = 256
+PROJECTION = torch.randn(FEATURES, 64, generator=torch.Generator().manual_seed(2))
 
 
 def causal_pairs(i: Tensor, j: Tensor) -> Tensor:
@@ -102,6 +105,31 @@ def luna_causal(q: Tensor, p: Tensor, k: Tensor, v: Tensor) -> Tensor:
     pack = torch.nn.functional.elu(k @ p.transpose(-2, -1) / q.shape[-1] ** 0.5) + 1
     unpack = ((q @ k.transpose(-2, -1)).tril() @ pack / so_far).softmax(-1)
     return (unpack @ pack.transpose(-2, -1)).tril() @ v / so_far
+
+
+def random_vectors(n: int) -> dict[str, Tensor]:
+    """The Performer's projection, drawn once and the same for all implementations."""
+    return {"projection": PROJECTION}
+
+
+def performer(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
+    """Choromanski et al. 2020, positive features, written out with n × n matrices."""
+    q, k, v = q.double(), k.double(), v.double()
+    phi_q, phi_k = (
+        torch.exp(
+            x @ PROJECTION.double().T / x.shape[-1] ** 0.25
+            - x.square().sum(-1, keepdim=True) / (2 * x.shape[-1] ** 0.5)
+        )
+        for x in (q, k)
+    )
+    similar = phi_q @ phi_k.transpose(-2, -1)
+    similar = similar.tril() if causal else similar
+    return similar @ v / similar.sum(-1, keepdim=True)
+
+
+def performer_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, with j ≤ i."""
+    return performer(q, k, v, causal=True)
 
 
 ROWS = (
@@ -188,5 +216,17 @@ ROWS = (
         luna_causal,
         (cumulative_luna(),),
         inputs=qpkv,
+    ),
+    Row(
+        "performer",
+        ours("performer_attention", made=random_vectors, features=FEATURES),
+        performer,
+        (lucidrains_performer(PROJECTION),),
+    ),
+    Row(
+        "performer causal",
+        ours("performer_attention", made=random_vectors, features=FEATURES, causal=True),
+        performer_causal,
+        (lucidrains_performer(PROJECTION, causal=True),),
     ),
 )
