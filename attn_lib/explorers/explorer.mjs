@@ -535,7 +535,7 @@ class LineChart {
 // Curves over a linear or logarithmic x axis, with a band behind them and a marker at one point.
 // Heights come as they are to be drawn (logarithms, say), and are clamped to the axis.
 class CurveChart {
-  constructor({ title, help, width = 420, height = 260, y: [low, high], yTicks, onPick }) {
+  constructor({ title, help, width = 320, height = 230, y: [low, high], yTicks, onPick }) {
     this.size = { width, height, left: 46, right: 14, top: 8, bottom: 36 };
     Object.assign(this, { low, high, onPick, at: 0 });
     this.svg = svg("svg", {
@@ -1418,7 +1418,7 @@ const VIEWS = {
       yTicks: [[-2, "0.01"], [-1, "0.1"], [0, "1"], [1, "10"]],
     });
     const legend = new Legend();
-    const colours = ["local", "merged", "second"];
+    const colours = ["local", "summary", "second"];
     legend.show(colours.map((colour, k) => [colour, [words.positive, words.independent, words.trig][k]]));
     const el = node(
       "div",
