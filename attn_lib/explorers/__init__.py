@@ -5,6 +5,8 @@ from attn_lib.explorers.estimated_attention import EstimatedAttention
 from attn_lib.explorers.kernel_features import KernelFeatures
 from attn_lib.explorers.longformer_window import LongformerWindow
 from attn_lib.explorers.low_rank_attention import LowRankAttention
+from attn_lib.explorers.lsh_buckets import LSHBuckets
+from attn_lib.explorers.lsh_circle import LSHCircle
 from attn_lib.explorers.sparse_patterns import SparsePatterns
 from attn_lib.explorers.topk_selection import TopKSelection
 
@@ -12,6 +14,8 @@ __all__ = [
     "AttentionOnText",
     "EstimatedAttention",
     "KernelFeatures",
+    "LSHBuckets",
+    "LSHCircle",
     "LongformerWindow",
     "LowRankAttention",
     "SparsePatterns",

@@ -355,6 +355,11 @@ class Matrix {
         context.lineWidth = w;
         context.strokeRect(j * cell - w / 2, i * cell - w / 2, cell + w, cell + w);
       },
+      outline: (i, j, height, width, colour, thick = 1) => {
+        context.strokeStyle = colour;
+        context.lineWidth = thick * ratio;
+        context.strokeRect(j * cell, i * cell, width * cell, height * cell);
+      },
       path: (points, colour, thick = 2) => {
         context.strokeStyle = colour;
         context.lineWidth = thick * ratio;
@@ -468,11 +473,13 @@ class Bars {
   }
 }
 
-// Lines over a logarithmic x axis, with a marker at the current x. The y axis starts at 0, or is
-// logarithmic between the two ends of `logY`, where what lies beyond is drawn at the edge.
+// Lines over a logarithmic x axis, with a marker at the current x. The y axis runs from 0 to `high`,
+// or to the largest value; or it is logarithmic between the two ends of `logY`, where what lies
+// beyond is drawn at the edge.
 class LineChart {
-  constructor({ title, xLabel, ticks, logY = null }) {
+  constructor({ title, xLabel, ticks, logY = null, high = null }) {
     this.logY = logY;
+    this.high = high;
     this.size = { width: 260, height: 160, left: 42, right: 14, top: 8, bottom: 34 };
     const { width, height } = this.size;
     this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "ax-chart", role: "img", "aria-label": title });
@@ -492,7 +499,7 @@ class LineChart {
     const { width, height, left, right, top, bottom } = this.size;
     if (array !== this.array) {
       this.array = array;
-      const [low, high] = this.logY ?? [0, array.values.reduce((a, b) => Math.max(a, b), 1)];
+      const [low, high] = this.logY ?? [0, this.high ?? array.values.reduce((a, b) => Math.max(a, b), 1)];
       const part = (value) => (this.logY ? Math.log(clamp(value, low, high) / low) / Math.log(high / low) : value / high);
       this.x = (value) => left + (Math.log(value) / Math.log(length)) * (width - left - right);
       this.y = (value) => height - bottom - part(value) * (height - top - bottom);
@@ -728,6 +735,129 @@ class LightCone {
         context.fill();
       }
     }
+  }
+}
+
+// Points in a disc, in a ring of arcs where they lie on a circle. A point can be chosen, or walked to.
+class Disc {
+  constructor({ label, help, onPick }) {
+    this.half = 160;
+    this.onPick = onPick;
+    this.pick = 0;
+    this.points = [];
+    const { half } = this;
+    this.svg = svg("svg", {
+      viewBox: `${-half} ${-half} ${2 * half} ${2 * half}`,
+      class: "ax-disc",
+      role: "application",
+      tabindex: "0",
+      "aria-label": `${label}. ${help}`,
+      "data-lm-suppress-shortcuts": "true",
+    });
+    this.arcs = svg("g");
+    this.dots = svg("g");
+    this.svg.append(svg("circle", { r: 132, class: "ax-rim" }), this.arcs, this.dots);
+    this.el = this.svg;
+    const nearest = (event) => {
+      const box = this.svg.getBoundingClientRect();
+      const x = ((event.clientX - box.left) / box.width) * 2 * half - half;
+      const y = ((event.clientY - box.top) / box.height) * 2 * half - half;
+      const away = this.points.map(([a, b]) => (a - x) ** 2 + (b - y) ** 2);
+      return away.indexOf(Math.min(...away));
+    };
+    this.svg.addEventListener("pointermove", (event) => {
+      if (event.pointerType === "mouse" || event.buttons) this.choose(nearest(event), false);
+    });
+    this.svg.addEventListener("pointerdown", (event) => this.choose(nearest(event), true));
+    this.svg.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowUp: 1, ArrowRight: 1, ArrowDown: -1 }[event.key];
+      if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      const { length } = this.points;
+      this.choose((this.pick + step + length) % length, true);
+    });
+  }
+
+  choose(k, isFirm) {
+    if (k === this.pick && !isFirm) return;
+    this.onPick([k], isFirm);
+  }
+
+  // `xy` holds pairs from -1 to 1, y upwards.
+  place(xy) {
+    if (xy === this.xy) return;
+    this.xy = xy;
+    this.points = Array.from({ length: xy.shape[0] }, (_, k) => [120 * xy.values[2 * k], -120 * xy.values[2 * k + 1]]);
+    this.dots.replaceChildren(...this.points.map(([cx, cy]) => svg("circle", { cx, cy, r: 5 })));
+  }
+
+  // `ring` holds a bucket for each degree, in runs; `own` is the bucket to stand out.
+  border(ring, own) {
+    const runs = [];
+    for (let a = 0; a < ring.length; a++)
+      if (a === 0 || ring[a] !== ring[a - 1]) runs.push([a, a + 1, ring[a]]);
+      else runs[runs.length - 1][1] = a + 1;
+    const at = (degree, radius) => {
+      const angle = (degree * Math.PI) / 180;
+      return `${(radius * Math.cos(angle)).toFixed(2)} ${(-radius * Math.sin(angle)).toFixed(2)}`;
+    };
+    this.arcs.replaceChildren(
+      ...runs.map(([first, last, bucket], k) => {
+        const large = last - first > 180 ? 1 : 0;
+        const d = `M${at(first, 138)} A138 138 0 ${large} 0 ${at(last, 138)} L${at(last, 152)} A152 152 0 ${large} 1 ${at(first, 152)} Z`;
+        return svg("path", { d, class: bucket === own ? "ax-own" : k % 2 ? "ax-odd" : "ax-even" });
+      }),
+    );
+  }
+
+  paint(classes) {
+    [...this.dots.children].forEach((dot, k) => dot.setAttribute("class", classes[k]));
+  }
+}
+
+// Two curves over even axes: one drawn as a line, one as dots; a value below 0 is missing.
+class Curves {
+  constructor({ title, xLabel, x, ticks }) {
+    this.size = { width: 260, height: 170, left: 34, right: 12, top: 8, bottom: 34 };
+    const { width, height, left, right, top, bottom } = this.size;
+    const low = x[0];
+    const high = x[x.length - 1];
+    this.at = x;
+    this.x = (value) => left + ((value - low) / (high - low)) * (width - left - right);
+    this.y = (value) => height - bottom - value * (height - top - bottom);
+    this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "ax-chart", role: "img", "aria-label": title });
+    const axes = svg("g", { class: "ax-chart-axes" });
+    const text = (content, place) => {
+      const el = svg("text", place);
+      el.textContent = content;
+      axes.append(el);
+    };
+    for (const value of [0, 0.5, 1]) {
+      axes.append(svg("line", { x1: left, x2: width - right, y1: this.y(value), y2: this.y(value) }));
+      text(show(value), { x: left - 5, y: this.y(value) + 3.5, "text-anchor": "end" });
+    }
+    for (const value of ticks) text(whole(value), { x: this.x(value), y: height - bottom + 13, "text-anchor": "middle" });
+    text(xLabel, { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" });
+    this.marker = svg("line", { class: "ax-chart-marker", y1: top, y2: height - bottom });
+    this.lines = svg("g", { class: "ax-chart-lines" });
+    this.line = svg("path", { style: "stroke: var(--ax-merged)" });
+    this.lines.append(this.line);
+    this.dots = svg("g", { class: "ax-chart-dots" });
+    this.svg.append(axes, this.marker, this.lines, this.dots);
+    this.note = node("div", { class: "ax-chart-note" });
+    this.legend = new Legend();
+    this.el = node("div", { class: "ax-chart-box" }, node("div", { class: "ax-small-title" }, title), this.svg, this.legend.el, this.note);
+  }
+
+  show(line, dots, marked, note, names) {
+    this.line.setAttribute("d", [...line].map((y, k) => `${k ? "L" : "M"}${this.x(this.at[k]).toFixed(1)},${this.y(y).toFixed(1)}`).join(""));
+    this.dots.replaceChildren(
+      ...[...dots].flatMap((y, k) => (y < 0 ? [] : [svg("circle", { cx: this.x(this.at[k]).toFixed(1), cy: this.y(y).toFixed(1), r: 2.6 })])),
+    );
+    this.marker.setAttribute("x1", this.x(this.at[marked]));
+    this.marker.setAttribute("x2", this.x(this.at[marked]));
+    this.legend.show([["merged", names[0]], ["second", names[1]]]);
+    setText(this.note, note);
   }
 }
 
@@ -1477,6 +1607,203 @@ const VIEWS = {
             full: signed(value(frame.full.values[i * n + j])), near: signed(value(frame.estimate.values[i * n + j])),
           }),
         );
+      },
+    };
+  },
+
+  LSHCircle({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const disc = new Disc({ label: words.disc, help: words.help, onPick: choose });
+    const legend = new Legend();
+    legend.show([["path", words.chosen], ["merged", words.now], ["second", words.before], ["unread", words.apart]]);
+    const readouts = new Readouts([words.near, words.far, words.used]);
+    const chart = new Curves({ title: words.chart, xLabel: words.chart_x, x: facts.angles, ticks: [0, 45, 90, 135, 180] });
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.help),
+      node("div", { class: "ax-disc-box" }, disc.el, legend.el),
+      node("div", { class: "ax-side" }, readouts.el, chart.el),
+    );
+    const places = facts.angles.length;
+    const row = (array, rounds) => array.values.subarray((rounds - 1) * places, rounds * places);
+
+    return {
+      el,
+      start: [facts.start],
+      limits: [facts.most],
+      layout: () => {},
+      draw: ({ xy }) => disc.place(xy),
+      point([asked], { xy, bucket, ring, degrees, theory, measured }, { points, buckets, rounds }) {
+        const [n] = xy.shape;
+        const i = asked % n;
+        disc.pick = i;
+        const at = (r, k) => bucket.values[r * n + k];
+        const last = rounds - 1;
+        const own = at(last, i);
+        const ringLength = ring.shape[1];
+        disc.border(ring.values.subarray(last * ringLength, rounds * ringLength), own);
+        const angle = (k) => degrees.values[i * n + k];
+        const others = Array.from({ length: n }, (_, k) => k).filter((k) => k !== i);
+        const nearest = others.sort((a, b) => angle(a) - angle(b) || a - b).slice(0, facts.near);
+        const counts = { near: 0, near_all: facts.near, far: 0, far_all: n - 1 - facts.near };
+        const classes = [];
+        for (let k = 0; k < n; k++) {
+          let found = false;
+          for (let r = 0; r < rounds; r++) found ||= at(r, k) === at(r, i);
+          classes.push(k === i ? "ax-chosen" : at(last, k) === own ? "ax-now" : found ? "ax-before" : "ax-apart");
+          if (found && k !== i) counts[nearest.includes(k) ? "near" : "far"]++;
+        }
+        disc.paint(classes);
+        const [chance, seen] = [row(theory, rounds), row(measured, rounds)];
+        const marked = Math.round(angle(nearest[facts.near - 1]) / (facts.angles[1] - facts.angles[0]));
+        const note = { angle: facts.angles[marked], theory: decimals(chance[marked], 2), measured: decimals(seen[marked], 2) };
+        const names = [words.theory, points === "circle" ? words.measured_circle : words.measured_keys];
+        chart.show(chance, seen, marked, fill(seen[marked] < 0 ? words.chart_now : words.chart_seen, note), names);
+        const used = new Set(bucket.values.subarray(last * n, rounds * n)).size;
+        readouts.show([
+          fill(words.of, { found: counts.near, all: counts.near_all }),
+          fill(words.of, { found: counts.far, all: counts.far_all }),
+          fill(words.used_value, { used, buckets }),
+        ]);
+        const point = points === "circle" ? fill(words.point_circle, { at: (360 / n) * i }) : fill(words.point_key, { token: facts.tokens[i], i });
+        const all = fill(rounds > 1 ? words.rounds_many : words.rounds_one, { r: rounds });
+        say(fill(words.say, { point, rounds: all, ...counts }));
+      },
+    };
+  },
+
+  LSHBuckets({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { n, tokens } = facts;
+    const label = (k) => tokens[k][0];
+    const strip = new TokenStrip({ tokens, label: words.text, help: words.text_help, onPick: (i, firm) => choose([i, null], firm) });
+    const legend = new Legend();
+    let order = Array.from({ length: n }, (_, k) => k);
+    const matrix = new Matrix({
+      rows: n, cols: n, width: 448, label: words.matrix, help: words.text_help, rowLabel: words.query, colLabel: words.key,
+      legend: node("div", {}, rampLegend(words), legend.el),
+      onPick: ([a, b], firm) => choose([order[a], order[b]], firm),
+    });
+    const readouts = new Readouts([words.shown, words.caught, fill(words.pairs, { cells: whole(facts.cells) })]);
+    const chart = new LineChart({ title: words.chart, xLabel: words.chart_x, ticks: [1, 2, 4, 8], high: 100 });
+    const lines = new Legend();
+    lines.show([["merged", words.curve_weight], ["second", words.curve_pairs]]);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.text_help),
+      strip.el,
+      matrix.el,
+      node("div", { class: "ax-side" }, readouts.el, chart.el, lines.el),
+    );
+    const cells = new Uint16Array(n * n);
+    const OUTSIDE = 256;
+    const kinds = ["sorted", "chunked", "computed"];
+    // Whether j stands in the chunk of i, or in the one before.
+    const sees = ({ chunk }, r, i, j) => {
+      const back = chunk.values[r * n + i] - chunk.values[r * n + j];
+      return i !== j && (back === 0 || back === 1);
+    };
+    const times = (frame, rounds, i, j) => {
+      let count = 0;
+      for (let r = 0; r < rounds; r++) count += sees(frame, r, i, j);
+      return count;
+    };
+    const inside = (frame, { picture, rounds }, i, j) => {
+      const last = (rounds - 1) * n;
+      if (picture === "full") return true;
+      if (picture === "sorted") return frame.bucket.values[last + i] === frame.bucket.values[last + j];
+      return picture === "chunked" ? sees(frame, rounds - 1, i, j) : times(frame, rounds, i, j) > 0;
+    };
+
+    return {
+      el,
+      start: [facts.start, null],
+      limits: [n, n],
+      layout: (width) => matrix.layout(beside(width)),
+      draw(frame, state, theme) {
+        const { picture, rounds: r } = state;
+        const isSorted = picture === "sorted" || picture === "chunked";
+        const place = (k) => (isSorted ? frame.place.values[(r - 1) * n + k] : k);
+        for (let i = 0; i < n; i++) {
+          order[place(i)] = i;
+          for (let j = 0; j < n; j++)
+            cells[place(i) * n + place(j)] = frame.weights.values[i * n + j] + (inside(frame, state, i, j) ? 0 : OUTSIDE);
+        }
+        const table = new Uint32Array(2 * OUTSIDE);
+        table.set(theme.ramp);
+        table.set(theme.blend(["reached", "lost", "lost-edge"]), OUTSIDE);
+        matrix.paint(cells, table);
+        const [rows, columns] = matrix.el.querySelectorAll(".ax-axes span");
+        setText(rows, isSorted ? words.query_sorted : words.query);
+        setText(columns, isSorted ? words.key_sorted : words.key);
+        const boxes = { sorted: [["path", words.bucket]], chunked: [["path", words.chunk]] }[picture] ?? [];
+        legend.show(picture === "full" ? [] : [["lost-edge", words.dropped], ...boxes]);
+
+        const kind = kinds.indexOf(picture);
+        const caught = kind < 0 ? 100 : frame.caught.values[kind * 8 + r - 1];
+        const pairs = kind < 0 ? facts.cells : frame.pairs.values[kind * 8 + r - 1];
+        const used = (array) => new Set(array.values.subarray((r - 1) * n, r * n)).size;
+        const count = used(picture === "sorted" ? frame.bucket : frame.chunk);
+        const shown = {
+          full: words.shown_full,
+          sorted: words.shown_sorted,
+          chunked: words.shown_chunked,
+          computed: r > 1 ? words.shown_computed : words.shown_computed_one,
+        };
+        readouts.show([
+          fill(shown[picture], { r, count }),
+          fill(words.caught_value, { caught: decimals(caught, 0) }),
+          fill(words.pairs_value, { pairs: whole(pairs), share: decimals((100 * pairs) / facts.cells, 0) }),
+        ]);
+        const [weight, spent] = [frame.curves.values[r - 1], frame.curves.values[8 + r - 1]].map((x) => decimals(x, 0));
+        chart.show(frame.curves, ["merged", "second"], r, fill(r > 1 ? words.chart_now : words.chart_now_one, { r, caught: weight, share: spent }));
+      },
+      point([i, j], frame, state, theme) {
+        const { picture, rounds: r } = state;
+        const place = (k) => order.indexOf(k);
+        const last = (r - 1) * n;
+        matrix.pick = [place(i), place(j ?? i)];
+        strip.shade(frame.weights.values, i * n, theme, i, j);
+        strip.fade((k) => k !== i && !inside(frame, state, i, k));
+        matrix.mark((pen) => {
+          if (picture === "sorted")
+            for (let a = 0, b; a < n; a = b) {
+              const own = frame.bucket.values[last + order[a]];
+              for (b = a + 1; b < n && frame.bucket.values[last + order[b]] === own; ) b++;
+              pen.outline(a, a, b - a, b - a, theme.hex("path"));
+            }
+          if (picture === "chunked")
+            for (let a = 0; a < n; a += state.bucket_size) {
+              const before = Math.max(0, a - state.bucket_size);
+              const end = Math.min(n, a + state.bucket_size);
+              pen.outline(a, before, end - a, end - before, theme.hex("path"));
+            }
+          pen.row(place(i), theme.hex("second"));
+          if (j !== null) pen.box(place(i), place(j), theme.hex("second"));
+        });
+        const all = fill(r > 1 ? words.rounds_many : words.rounds_one, { r });
+        const query = { token: label(i), i, r, all };
+        if (j === null) {
+          let count = 0;
+          let mass = 0;
+          for (let k = 0; k < n; k++)
+            if (times(frame, r, i, k)) {
+              count++;
+              mass += unroot(frame.weights.values[i * n + k]);
+            }
+          const home = { bucket: frame.bucket.values[last + i], chunk: frame.chunk.values[last + i] };
+          say(fill(words.row, { ...query, ...home, count, mass: decimals(Math.min(100, 100 * mass), 0) }));
+        } else if (j === i) say(fill(words.itself, query));
+        else {
+          const met = times(frame, r, i, j);
+          const found = fill(met > 1 ? words.found : met ? words.found_one : words.found_none, { times: met, r, all });
+          const [a, b] = [frame.bucket.values[last + i], frame.bucket.values[last + j]];
+          const [c, d] = [frame.chunk.values[last + i], frame.chunk.values[last + j]];
+          const weight = decimals(unroot(frame.weights.values[i * n + j]), 2);
+          say(fill(words.pair, { ...query, key: label(j), j, weight, a, b, c, d, found }));
+        }
       },
     };
   },

@@ -1,0 +1,250 @@
+"""Reformer attention in four pictures: all pairs, sorted by bucket, cut into chunks, and computed.
+
+The pictures are those of Figure 2 of Nikita Kitaev, Łukasz Kaiser, Anselm Levskaya. *Reformer: The
+Efficient Transformer.* ICLR 2020, arXiv:2001.04451, on the queries of a sentence encoder
+(`attn_lib.data`), which serve as queries and as keys.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._pack import Coding
+from attn_lib.mechanisms.reformer import reformer_buckets, reformer_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LENGTH", "ROUNDS", "LSHBuckets"]
+
+LENGTH = 64
+ROUNDS = 8
+
+
+@functools.cache
+def _passage() -> Passage:
+    return load_passage(128)
+
+
+def _shown(token: str) -> tuple[str, bool]:
+    """Return a word piece as it is shown, and whether it goes on the word before it."""
+    goes_on = len(token) > 2 and token.startswith("##")
+    return (token[2:], True) if goes_on else (token, False)
+
+
+@functools.lru_cache(maxsize=512)
+def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
+    """Return what the hashes of the eight rounds decide, and what each lets be computed."""
+    qk = _shared(head)
+    weights = reformer_weights(qk, bucket_size=LENGTH)[0, 0].numpy()
+    # A new generator always starts in the same state.
+    options = {"bucket_size": bucket_size, "num_hashes": ROUNDS}
+    found = reformer_buckets(qk, generator=torch.Generator(), **options)
+    buckets = found[0, 0].numpy()
+    order = buckets.argsort(axis=-1, kind="stable")
+    place = order.argsort(axis=-1)
+    chunk = place // bucket_size
+    others = ~np.eye(LENGTH, dtype=bool)
+    together = (buckets[:, :, None] == buckets[:, None, :]) & others
+    back = chunk[:, :, None] - chunk[:, None, :]
+    seen = ((back == 0) | (back == 1)) & others
+    union = np.logical_or.accumulate(seen, axis=0)
+    share = 100 / LENGTH
+    return {
+        "weights": weights.clip(0, 1).astype(np.float32),
+        "bucket": buckets.astype(np.uint8),
+        "place": place.astype(np.uint8),
+        "chunk": chunk.astype(np.uint8),
+        "caught": np.stack(
+            [share * (weights * pairs).sum((1, 2)) for pairs in (together, seen, union)]
+        ).astype(np.float32),
+        "pairs": np.stack([pairs.sum((1, 2)) for pairs in (together, seen, union)]).astype(
+            np.int32
+        ),
+        "curves": np.stack(
+            [share * (weights * union).sum((1, 2)), 100 * union.sum((1, 2)) / LENGTH**2]
+        ).astype(np.float32),
+    }
+
+
+def _shared(head: str) -> Tensor:
+    layer, number = map(int, head.split("."))
+    return _passage().head(layer, number)[0][:, :, :LENGTH].double()
+
+
+class LSHBuckets(Explorer):
+    """Reformer attention on the first 64 tokens of a passage, step by step.
+
+    Parameters
+    ----------
+    picture : {"full", "sorted", "chunked", "computed"}
+        All pairs; in the order of a round's buckets, with the pairs that share one; in the same
+        order, with the pairs that chunks let through; and the union of all rounds so far.
+    rounds : int
+        From 1 to 8. The two pictures in the middle show the last of them.
+    bucket_size : int
+        Length of a chunk, from 1 to 64; there are 64 / bucket_size buckets, or one more.
+    head : str
+        Layer and head, as in "2.8". The book carries 4 of the 72 heads, the kernel all of them.
+
+    Notes
+    -----
+    `compute` returns, for the eight rounds whatever `rounds` is:
+
+    ``weights`` (64, 64) float32
+        Dense shared-QK attention: softmax of q_i · q_j / ‖q_j‖ over j ≠ i.
+    ``bucket``, ``place``, ``chunk`` (8, 64) uint8
+        The bucket of each token, its place in the sorted order, and the chunk of that place.
+    ``caught``, ``pairs`` (3, 8) float32, int32
+        Of the pairs that share the round's bucket, of those that its chunks let through, and of the
+        union of all rounds up to it: the weight they hold, in percent, and their number. Chunks let
+        through a token itself only where it sees nothing else, which is left out.
+    ``curves`` (2, 8) float32
+        Weight and pairs of the union, in percent.
+    """
+
+    picture = Choice(
+        "full",
+        label="Picture",
+        options={
+            "full": "1 · every pair",
+            "sorted": "2 · sorted by bucket",
+            "chunked": "3 · cut into chunks",
+            "computed": "4 · what is computed",
+        },
+    )
+    rounds = Range(
+        1,
+        label="Rounds",
+        grid=range(1, ROUNDS + 1),
+        low=1,
+        high=ROUNDS,
+        step=1,
+        play=True,
+        help="hashes with a rotation of their own; pictures 2 and 3 show the last one",
+    )
+    bucket_size = Range(
+        8,
+        label="Chunk length m",
+        grid=(4, 8, 16, 32, 64),
+        low=1,
+        high=LENGTH,
+        step=1,
+        help="tokens in a chunk of the sorted order; there are n / m buckets",
+    )
+    head = Choice(
+        "0.2",
+        label="Layer.head",
+        options={f"{a}.{b}": f"{a}.{b}" for a in range(6) for b in range(12)},
+        grid=("0.2", "2.8", "3.8", "5.0"),
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "weights": "sqrt8",
+        "bucket": "uint8",
+        "place": "uint8",
+        "chunk": "uint8",
+        "caught": "float16",
+        "pairs": "int32",
+        "curves": "float16",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "text": "The passage; the marked token is the query, faint ones are not compared with it",
+        "text_help": "Point at, tap, or move with the arrow keys to a token or a pair.",
+        "matrix": "Attention weights: query (row), key (column), what is not computed in another"
+        " hue",
+        "query": "query ↓",
+        "key": "key →",
+        "query_sorted": "query, sorted ↓",
+        "key_sorted": "key, sorted →",
+        "ramp": "weight",
+        "dropped": "weight outside",
+        "bucket": "tokens of one bucket",
+        "chunk": "chunk",
+        "caught": "Attention weight caught",
+        "caught_value": "{caught} %",
+        "pairs": "Pairs, of n² = {cells}",
+        "pairs_value": "{pairs} ({share} %)",
+        "shown": "Shown",
+        "shown_full": "all pairs",
+        "shown_sorted": "round {r}: {count} buckets used",
+        "shown_chunked": "round {r}: {count} chunks",
+        "shown_computed": "{r} rounds together",
+        "shown_computed_one": "1 round",
+        "chart": "Caught by so many rounds, and pairs spent, in percent",
+        "chart_x": "rounds",
+        "chart_now": "{r} rounds: {caught} % of the weight, {share} % of the pairs",
+        "chart_now_one": "1 round: {caught} % of the weight, {share} % of the pairs",
+        "curve_weight": "weight caught",
+        "curve_pairs": "pairs spent",
+        "row": "“{token}” ({i}), round {r}: bucket {bucket}, chunk {chunk}. It is compared with"
+        " {count} keys in {all} so far, which hold {mass} % of its weight.",
+        "rounds_many": "{r} rounds",
+        "rounds_one": "1 round",
+        "pair": "“{token}” ({i}) and “{key}” ({j}), weight {weight}: buckets {a} and {b}, chunks"
+        " {c} and {d} in round {r}; {found}.",
+        "found": "compared in {times} of {r}, and counted once",
+        "found_one": "compared in 1 of {r}",
+        "found_none": "never compared in {all}",
+        "itself": "“{token}” ({i}) and itself: not counted while any other key is in sight.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        return {
+            "n": LENGTH,
+            "cells": LENGTH**2,
+            "tokens": [_shown(token) for token in _passage().tokens[:LENGTH]],
+            "start": _passage().tokens.index("mouse"),
+        }
+
+    @classmethod
+    def _frame(
+        cls, picture: str, rounds: int, bucket_size: int, head: str
+    ) -> dict[str, NDArray[Any]]:
+        return {name: array.copy() for name, array in _rounds(head, bucket_size).items()}
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        last = controls["rounds"] - 1
+        order = frame["place"][last].argsort()
+        bucket, chunk = frame["bucket"][last][order], frame["chunk"]
+        back = chunk[: last + 1, :, None].astype(int) - chunk[: last + 1, None, :]
+        seen = (back == 0) | (back == 1)
+        weights = frame["weights"]
+        ranked = weights[np.ix_(order, order)]
+        pictures = [
+            weights,
+            ranked * (bucket[:, None] == bucket),
+            ranked * seen[last][np.ix_(order, order)],
+            weights * seen.any(axis=0),
+        ]
+        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+        titles = list(cls.controls()["picture"].spec()["options"])
+        for ax, picture, (_, title) in zip(
+            figure.subplots(2, 2).flat, pictures, titles, strict=True
+        ):
+            figures.matrix(picture, title=title, ax=ax)
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        last = controls["rounds"] - 1
+        return (
+            f"Layer.head {controls['head']}, chunks of {controls['bucket_size']} tokens: four"
+            f" pictures of the attention matrix. {controls['rounds']} rounds of hashing catch"
+            f" {frame['caught'][2, last]:.0f} % of the weight with"
+            f" {frame['curves'][1, last]:.0f} % of the pairs."
+        )
