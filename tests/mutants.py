@@ -105,10 +105,10 @@ MUTANTS = (
     Mutant("explicit_sparse", "let ties fall as they may", EXPLICIT, "if tied.any()", "if False"),
     Mutant(
         "explicit_sparse",
-        "see only ties within the last groups",
+        "let three of a group play",
         EXPLICIT,
-        "    tied |= (finalists >= threshold)",
-        "    tied = (finalists >= threshold)",
+        "torch.arange(4, device=scores.device)",
+        "torch.arange(3, device=scores.device)",
     ),
     Mutant(
         "explicit_sparse",
