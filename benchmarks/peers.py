@@ -23,9 +23,11 @@ __all__ = [
     "cumulative_luna",
     "flex_attention",
     "hf_longformer",
+    "hf_reformer",
     "local_attention",
     "lucidrains_linformer",
     "lucidrains_performer",
+    "lucidrains_reformer",
     "masked_sdpa",
     "plain_luna",
     "plain_softmax",
@@ -284,6 +286,85 @@ def cumulative_luna() -> Implementation:
         return product(product(q, k, pack).softmax(-1), pack, v)
 
     return Implementation("a matrix a token", lambda n: attention)
+
+
+def lucidrains_reformer(
+    bucket_size: int, num_hashes: int, *, count_once: bool = False
+) -> Implementation:
+    """The attention core of reformer-pytorch; ``count_once`` lowers what several rounds find."""
+
+    def make(n: int) -> Call:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from reformer_pytorch.reformer_pytorch import LSHAttention
+
+        layer = LSHAttention(
+            bucket_size=bucket_size,
+            n_hashes=num_hashes,
+            allow_duplicate_attention=not count_once,
+        )
+
+        def attention(qk: Tensor, v: Tensor) -> Tensor:
+            out: Tensor = layer(qk.flatten(0, 1), v.flatten(0, 1))[0]
+            return out.unflatten(0, qk.shape[:2])
+
+        return attention
+
+    note = "scores divided by √d; chunks look back round the end and across rounds"
+    return Implementation(
+        "reformer-pytorch, counting once" if count_once else "reformer-pytorch",
+        make,
+        settings={"bucket_size": bucket_size, "n_hashes": num_hashes},
+        package="reformer-pytorch",
+        agrees=False,
+        note=note if count_once else f"{note}; pairs found twice count twice",
+    )
+
+
+def hf_reformer(bucket_size: int, num_hashes: int) -> Implementation:
+    """The LSH core of Hugging Face's Reformer, without its projections."""
+
+    def make(n: int) -> Call:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from transformers import ReformerConfig
+            from transformers.models.reformer.modeling_reformer import LSHSelfAttention
+
+        layer = LSHSelfAttention(
+            ReformerConfig(
+                hidden_size=HEADS * HEAD_DIM,
+                num_attention_heads=HEADS,
+                attention_head_size=HEAD_DIM,
+                lsh_attn_chunk_length=bucket_size,
+                lsh_num_chunks_before=1,
+                lsh_num_chunks_after=0,
+                num_hashes=num_hashes,
+                num_buckets=None,
+                lsh_attention_probs_dropout_prob=0.0,
+                is_decoder=False,
+                max_position_embeddings=n,
+            )
+        )
+        layer.query_key, layer.value = _Given(), _Given()
+        hidden = torch.empty(1, n, HEADS * HEAD_DIM)
+
+        def attention(qk: Tensor, v: Tensor) -> Tensor:
+            for place, x in zip((layer.query_key, layer.value), (qk, v), strict=True):
+                place.tensor = x.transpose(1, 2).flatten(2)
+            out = layer(hidden).hidden_states
+            return out.unflatten(-1, (HEADS, HEAD_DIM)).transpose(1, 2)
+
+        return attention
+
+    return Implementation(
+        "Hugging Face Reformer",
+        make,
+        settings={"lsh_attn_chunk_length": bucket_size, "num_hashes": num_hashes},
+        package="transformers",
+        agrees=False,
+        note="look-back as in reformer-pytorch; pairs found twice count twice; heads merged inside"
+        " the timed call",
+    )
 
 
 def lucidrains_performer(projection: Tensor, *, causal: bool = False) -> Implementation:

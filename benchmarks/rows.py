@@ -13,9 +13,11 @@ from benchmarks.peers import (
     cumulative_luna,
     flex_attention,
     hf_longformer,
+    hf_reformer,
     local_attention,
     lucidrains_linformer,
     lucidrains_performer,
+    lucidrains_reformer,
     masked_sdpa,
     plain_luna,
     plain_softmax,
@@ -24,7 +26,7 @@ from benchmarks.peers import (
     sdpa_luna,
     x_transformers,
 )
-from benchmarks.spec import Row, dense, ours, qkv
+from benchmarks.spec import Call, Implementation, Row, dense, ours, qkv
 
 __all__ = ["ROWS"]
 
@@ -33,6 +35,7 @@ TOPK = 64
 WINDOW = 256
 RANK = 256
 P_LEN = 128
+BUCKET_SIZE, NUM_HASHES = 64, 4
 FEATURES = 256
 PROJECTION = torch.randn(FEATURES, 64, generator=torch.Generator().manual_seed(2))
 
@@ -75,6 +78,50 @@ def linformer(q: Tensor, k: Tensor, v: Tensor, *given: Tensor) -> Tensor:
     q, k, v, e, f = (x.double() for x in (q, k, v, e, f))
     scores = q @ (e @ k).transpose(-2, -1) / q.shape[-1] ** 0.5
     return scores.softmax(-1) @ (f @ v)
+
+
+def qk_v(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Reformer's vectors that are queries and keys at once, and values."""
+    qk, v, _ = qkv(n, generator)
+    return qk, v
+
+
+def reformer(qk: Tensor, v: Tensor) -> Tensor:
+    """Kitaev et al. 2020, written out: softmax over the union of what the rounds let through."""
+    n, head_dim = qk.shape[-2:]
+    half = -(-n // BUCKET_SIZE) // 2
+    shape = (qk.shape[1], NUM_HASHES, head_dim, half)
+    rotations = torch.randn(shape, generator=torch.Generator().manual_seed(3)).double()
+    qk, v = qk.double(), v.double()
+    turned = torch.einsum("bhid,hrdc->bhric", qk.detach(), rotations)
+    buckets = torch.cat([turned, -turned], dim=-1).argmax(dim=-1)
+    chunk = buckets.argsort(dim=-1, stable=True).argsort(dim=-1) // BUCKET_SIZE
+    back = chunk.unsqueeze(-1) - chunk.unsqueeze(-2)
+    seen = ((back == 0) | (back == 1)).any(dim=2) & ~torch.eye(n, dtype=torch.bool)
+    scores = qk @ (qk / qk.norm(dim=-1, keepdim=True)).transpose(-2, -1)
+    return scores.masked_fill(~seen, float("-inf")).softmax(-1) @ v
+
+
+def our_reformer() -> Implementation:
+    """``attn_lib.reformer_attention``, with the same rotations in every call."""
+
+    def make(n: int) -> Call:
+        from attn_lib import reformer_attention
+
+        def attention(qk: Tensor, v: Tensor) -> Tensor:
+            draw = torch.Generator().manual_seed(3)
+            return reformer_attention(
+                qk, v, bucket_size=BUCKET_SIZE, num_hashes=NUM_HASHES, generator=draw
+            )
+
+        return attention
+
+    settings = {
+        "function": "reformer_attention",
+        "bucket_size": BUCKET_SIZE,
+        "num_hashes": NUM_HASHES,
+    }
+    return Implementation("attn_lib", make, settings=settings, package="attn-lib")
 
 
 def best_keys(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -189,6 +236,17 @@ ROWS = (
             masked_sdpa(causal_window_pairs),
             flex_attention(causal_window_pairs),
         ),
+    ),
+    Row(
+        "reformer",
+        our_reformer(),
+        reformer,
+        (
+            lucidrains_reformer(BUCKET_SIZE, NUM_HASHES),
+            lucidrains_reformer(BUCKET_SIZE, NUM_HASHES, count_once=True),
+            hf_reformer(BUCKET_SIZE, NUM_HASHES),
+        ),
+        inputs=qk_v,
     ),
     Row(
         "linformer",
