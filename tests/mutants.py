@@ -153,8 +153,8 @@ MUTANTS = (
         "linformer",
         "shift the positions",
         LINFORMER,
-        "projection, x)",
-        "projection.roll(1, -1), x)",
+        "_mix(key_projection.to(compute), k)",
+        "_mix(key_projection.to(compute).roll(1, -1), k)",
     ),
     Mutant("linformer", "drop the scale", LINFORMER, "mixed_v, scale=scale", "mixed_v, scale=1.0"),
     Mutant(

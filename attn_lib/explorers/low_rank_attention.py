@@ -139,7 +139,7 @@ class LowRankAttention(Explorer):
     head : str
         Layer and head, as "5.5". At 128 tokens all 72 were captured, at 512 twelve.
     method : {"svd", "random", "linformer"}
-        The best matrix of the rank; the random construction P Rᵀ R of the paper's Theorem 1, with
+        The best matrix of the rank; the random construction A Rᵀ R of the paper's Theorem 1, with
         one draw of R that grows with the rank; Linformer itself, with the means of blocks of keys
         and values in the place of trained projections.
     rank : int
@@ -181,7 +181,7 @@ class LowRankAttention(Explorer):
         label="Rebuilt by",
         options={
             "svd": "the best matrix of rank r",
-            "random": "random projection, P RᵀR",
+            "random": "random projection, A RᵀR",
             "linformer": "Linformer, mean pooling",
         },
     )

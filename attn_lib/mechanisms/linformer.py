@@ -94,8 +94,8 @@ def linformer_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    mixed_k = _mix(key_projection.to(compute), k)  # (batch, heads, rank, head_dim)
-    mixed_v = _mix(value_projection.to(compute), v)  # (batch, heads, rank, value_dim)
+    mixed_k = _mix(key_projection.to(compute), k)
+    mixed_v = _mix(value_projection.to(compute), v)
     out = F.scaled_dot_product_attention(q.to(compute), mixed_k, mixed_v, scale=scale)
     return out.to(q.dtype)
 
@@ -142,10 +142,10 @@ def linformer_weights(
 
 
 def _mix(projection: Tensor, x: Tensor) -> Tensor:
-    """Sums of the rows of x (batch, heads, kv_len, width), one sum a row of the projection."""
-    # One product for all heads where they share the projection: einsum folds them into its columns.
-    shared = projection.dim() == 2
-    return torch.einsum("rj,bhjd->bhrd" if shared else "hrj,bhjd->bhrd", projection, x)
+    """Mix the rows of x (batch, heads, kv_len, width) into (batch, heads, rank, width)."""
+    if projection.dim() == 2:  # one product for all heads
+        return torch.einsum("rj,bhjd->bhrd", projection, x)
+    return torch.einsum("hrj,bhjd->bhrd", projection, x)
 
 
 def _check_projections(key_projection: Tensor, value_projection: Tensor, k: Tensor) -> None:
