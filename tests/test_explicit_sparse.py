@@ -321,7 +321,7 @@ def _call(n, heads=2, **options):
 def test_scores_are_held_a_block_at_a_time(causal):
     for n in (2048, 4096, 5003):
         tally = counting.count(*_call(n, topk=16, causal=causal))
-        assert tally.largest <= 1.01 * 2**21, tally.largest_op
+        assert tally.largest <= 1.03 * 2**21, tally.largest_op
         assert not any(shape[-2:] == (n, n) for _, shape in tally.shapes)
 
 

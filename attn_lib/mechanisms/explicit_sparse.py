@@ -210,7 +210,7 @@ def _largest(scores: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     """
     width = scores.shape[-1]
     count, rounds = min(kept + 1, width), 0
-    while width // 4**rounds >= 16 * count:
+    while width // 4**rounds >= 12 * count:
         rounds += 1
     padded = F.pad(scores, (0, -width % 4**rounds), value=-math.inf)
     best, place = _tournament(padded, count, rounds)
