@@ -7,6 +7,7 @@ from attn_lib.explorers.longformer_window import LongformerWindow
 from attn_lib.explorers.low_rank_attention import LowRankAttention
 from attn_lib.explorers.lsh_buckets import LSHBuckets
 from attn_lib.explorers.lsh_circle import LSHCircle
+from attn_lib.explorers.luna_packing import LunaPacking
 from attn_lib.explorers.sparse_patterns import SparsePatterns
 from attn_lib.explorers.topk_selection import TopKSelection
 
@@ -18,6 +19,7 @@ __all__ = [
     "LSHCircle",
     "LongformerWindow",
     "LowRankAttention",
+    "LunaPacking",
     "SparsePatterns",
     "TopKSelection",
 ]

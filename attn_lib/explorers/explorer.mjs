@@ -1270,6 +1270,106 @@ const VIEWS = {
     };
   },
 
+  LunaPacking({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { tokens } = facts;
+    const n = tokens.length;
+    const label = (k) => tokens[k][0];
+    const strip = new TokenStrip({ tokens, label: words.text, help: words.help, onPick: (i, firm) => choose([i, at[1]], firm) });
+    // A slot is a band of rows, or of columns, so that all pictures have one size.
+    const matrix = (name, onPick) =>
+      new Matrix({ rows: n, cols: n, width: 320, label: words[name], help: words.help, rowLabel: words[name], colLabel: words.axes, onPick });
+    const full = matrix("full", choose);
+    const luna = matrix("luna", choose);
+    const linformer = matrix("linformer", choose);
+    const pack = matrix("pack", ([, j], firm) => choose([at[0], j], firm));
+    const unpack = matrix("unpack", ([i], firm) => choose([i, at[1]], firm));
+    const all = [full, luna, linformer, pack, unpack];
+    const bars = new Bars({ count: 6 });
+    const readouts = new Readouts([words.error_luna, words.error_linformer, words.error_best]);
+    const chart = new LineChart({ title: words.chart, xLabel: words.chart_x, ticks: [1, 2, 4, 8, 16, 32], logY: facts.errors });
+    const legend = new Legend();
+    const colours = ["merged", "second", "lost-edge"];
+    legend.show(colours.map((colour, k) => [colour, words[`name_${facts.methods[k]}`]]));
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.help),
+      strip.el,
+      full.el,
+      luna.el,
+      linformer.el,
+      unpack.el,
+      pack.el,
+      node("div", { class: "ax-side ax-wide" }, bars.el),
+      node("div", { class: "ax-side" }, chart.el),
+      node("div", { class: "ax-side" }, readouts.el, legend.el),
+    );
+    let at = facts.start;
+    let order = [];
+    const two = (code) => decimals(unroot(code), 2);
+
+    return {
+      el,
+      start: facts.start,
+      limits: [n, n],
+      layout(width) {
+        for (const one of all) one.layout(width < 536 ? (width - 16) / 2 : (width - 48) / 3);
+      },
+      draw(frame, { slots }, theme) {
+        const band = (k) => Math.floor((k * slots) / n);
+        const [rows, columns] = [new Uint8Array(n * n), new Uint8Array(n * n)];
+        for (let i = 0, k = 0; i < n; i++)
+          for (let j = 0; j < n; j++, k++) {
+            rows[k] = frame.pack.values[band(i) * n + j];
+            columns[k] = frame.unpack.values[i * slots + band(j)];
+          }
+        full.paint(frame.full.values, theme.ramp);
+        luna.paint(frame.luna.values, theme.ramp);
+        linformer.paint(frame.linformer.values, theme.ramp);
+        pack.paint(rows, theme.ramp);
+        unpack.paint(columns, theme.ramp);
+        setText(linformer.el.querySelector(".ax-axes span"), fill(words.linformer, { slots }));
+        // What is in a slot: its heaviest tokens, each word once.
+        order = Array.from({ length: slots }, (_, s) => {
+          const row = frame.pack.values.subarray(s * n, (s + 1) * n);
+          const top = Array.from({ length: n }, (_, j) => j).sort((a, b) => row[b] - row[a] || a - b);
+          return [...new Set(top.slice(0, 6).filter((j) => row[j] && row[j] >= row[top[0]] / 4).map(label))].slice(0, 4);
+        });
+        const [a, b, c] = facts.methods.map((_, k) => decimals(frame.errors.values[k * n + slots - 1], 2));
+        readouts.show([a, b, c].map((error) => fill(words.error_value, { error })));
+        chart.show(frame.errors, colours, slots, fill(words.chart_now, { slots, luna: a, linformer: b }));
+      },
+      point([i, j], frame, { slots }, theme) {
+        at = [i, j];
+        const ink = theme.hex("second");
+        for (const one of all) one.pick = [i, j];
+        for (const one of [full, luna, linformer])
+          one.mark((pen) => {
+            pen.row(i, ink);
+            pen.box(i, j, ink);
+          });
+        pack.mark((pen) => pen.shade(0, j, n, 1, theme.hex("beam")));
+        unpack.mark((pen) => pen.row(i, ink));
+        strip.shade(frame.luna.values, i * n, theme, i, j);
+        const share = frame.unpack.values.subarray(i * slots, (i + 1) * slots);
+        const best = Array.from({ length: slots }, (_, s) => s).sort((a, b) => share[b] - share[a] || a - b);
+        const read = best.slice(0, 6).filter((s) => unroot(share[s]) >= 0.005);
+        bars.show(
+          fill(words.bars, { query: label(i) }),
+          read.map((s) => [fill(words.slot, { slot: s, tokens: order[s].join(", ") }), unroot(share[s])]),
+        );
+        const k = i * n + j;
+        say(
+          fill(words.cell, {
+            query: label(i), i, key: label(j), j, slot: best[0], share: two(share[best[0]]),
+            full: two(frame.full.values[k]), luna: two(frame.luna.values[k]), linformer: two(frame.linformer.values[k]),
+          }),
+        );
+      },
+    };
+  },
+
   LowRankAttention({ spec, say, choose }) {
     const { words, facts } = spec;
     const n = facts.cells;

@@ -23,6 +23,7 @@ from attn_lib.explorers import (
     AttentionOnText,
     LongformerWindow,
     LowRankAttention,
+    LunaPacking,
     SparsePatterns,
     TopKSelection,
     _base,
@@ -34,7 +35,14 @@ from attn_lib.explorers.longformer_window import steps_to_reach
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST
 
 ROOT = Path(__file__).parents[2]
-ALL = (AttentionOnText, LongformerWindow, LowRankAttention, SparsePatterns, TopKSelection)
+ALL = (
+    AttentionOnText,
+    LongformerWindow,
+    LowRankAttention,
+    LunaPacking,
+    SparsePatterns,
+    TopKSelection,
+)
 DRAWN = re.compile(".")
 
 pytestmark = pytest.mark.browser
@@ -124,8 +132,9 @@ def signed_cells(root: Locator, codes: np.ndarray) -> np.ndarray:
 def expected_cells(root: Locator, explorer: type[Explorer], state: dict[str, Any]) -> np.ndarray:
     """Return the colour of every cell, computed from Python's arrays and the style sheet."""
     frame = explorer.compute(**state)
-    if explorer in (AttentionOnText, TopKSelection):
-        places = np.rint(255 * np.sqrt(frame["weights"])) / 255
+    if explorer in (AttentionOnText, LunaPacking, TopKSelection):
+        weights = frame["full" if explorer is LunaPacking else "weights"]
+        places = np.rint(255 * np.sqrt(weights)) / 255
 
         def blend(*names: str) -> np.ndarray:
             stops = np.array(colours_of(root, list(names)))
@@ -269,7 +278,8 @@ def test_the_picture_is_crisp_on_a_dense_screen_and_a_phone(
     check_drawn(root, explorer)
     canvas = root.locator("canvas.ax-cells").first
     assert canvas.evaluate("c => c.width === 2 * c.getBoundingClientRect().width")
-    assert canvas.bounding_box()["width"] > 290
+    side_by_side = explorer is LunaPacking  # small pictures to compare
+    assert canvas.bounding_box()["width"] > (140 if side_by_side else 290)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for item in root.locator("button, select, input").all():
         box = item.bounding_box()

@@ -1,0 +1,294 @@
+"""Tokens packed into a few slots and unpacked again, on real heads, beside Linformer.
+
+Xuezhe Ma, Xiang Kong, Sinong Wang, Chunting Zhou, Jonathan May, Hao Ma, Luke Zettlemoyer. *Luna:
+Linear Unified Nested Attention.* 2021, arXiv:2106.01540. The heads are those of `attn_lib.data`,
+which were not trained with Luna; so P is computed from their keys, by k-means.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._pack import Coding
+from attn_lib.mechanisms.linformer import linformer_weights
+from attn_lib.mechanisms.softmax import softmax_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LENGTH", "METHODS", "LunaPacking", "centres"]
+
+LENGTH = 48
+METHODS = ("luna", "linformer", "best")
+_LAYERS, _HEADS = 6, 12
+_SHADES = 39
+_ROUNDS = 100
+_LOWEST, _HIGHEST = 0.01, 10.0
+_KNOWN = {
+    "0.2": "the word before",
+    "1.8": "the next word",
+    "2.9": "the same word",
+    "3.7": "names",
+    "4.5": "far away",
+    "5.5": "broad",
+}
+
+
+_NAMES = [f"{layer}.{head}" for layer in range(_LAYERS) for head in range(_HEADS)]
+
+
+def _label(name: str) -> str:
+    layer, head = name.split(".")
+    known = f": {_KNOWN[name]}" if name in _KNOWN else ""
+    return f"layer {layer}, head {head}{known}"
+
+
+@functools.cache
+def _passage() -> Passage:
+    return load_passage(128)
+
+
+def centres(keys: Tensor, count: int) -> Tensor:
+    """Return the centres of the clusters of some keys, by k-means without chance.
+
+    Parameters
+    ----------
+    keys : Tensor, shape (length, head_dim)
+    count : int
+        Clusters, from 1 to length.
+
+    Returns
+    -------
+    Tensor, shape (count, head_dim)
+
+    Notes
+    -----
+    The first centre is the key nearest the mean, and each further one the key farthest from all
+    before it; then each centre moves to the mean of the keys nearest to it, until none moves.
+    """
+    points = keys.double()
+    start = torch.cdist(points, points.mean(dim=0, keepdim=True)).argmin()
+    found = points[start][None]
+    while len(found) < count:
+        farthest = torch.cdist(points, found).amin(dim=1).argmax()
+        found = torch.cat([found, points[farthest][None]])
+    for _ in range(_ROUNDS):
+        owner = torch.cdist(points, found).argmin(dim=1)
+        moved = found.clone()
+        for c in owner.unique():
+            moved[c] = points[owner == c].mean(dim=0)
+        if torch.equal(moved, found):
+            break
+        found = moved
+    return found.to(keys.dtype)
+
+
+def _blocks(rank: int) -> Tensor:
+    """Return the matrix that averages `rank` blocks of positions (rank, LENGTH)."""
+    block = torch.arange(LENGTH) * rank // LENGTH
+    member = torch.nn.functional.one_hot(block, rank).T.float()
+    return member / member.sum(dim=-1, keepdim=True)
+
+
+class _Head:
+    """One head, packed and unpacked with every number of slots."""
+
+    def __init__(self, layer: int, head: int) -> None:
+        self.q, self.k, v = (x[:, :, :LENGTH] for x in _passage().head(layer, head))
+        self.v = v[0, 0]
+        self.weights = softmax_weights(self.q, self.k)[0, 0]
+        self.out = self.weights @ self.v
+        ranks = range(1, LENGTH + 1)
+        self.slots = [centres(self.k[0, 0], count) for count in ranks]
+        left, values, right = torch.linalg.svd(self.weights)
+        self.others = torch.tensor(
+            [
+                [self.error(self.linformer(r)) for r in ranks],
+                [self.error(left[:, :r] * values[:r] @ right[:r]) for r in ranks],
+            ]
+        )
+
+    def luna(self, count: int, sharpness: float) -> tuple[Tensor, Tensor]:
+        """Return the pack (count, LENGTH) and the unpack (LENGTH, count)."""
+        p = sharpness * self.slots[count - 1][None, None]
+        pack = softmax_weights(p, self.k)
+        return pack[0, 0], softmax_weights(self.q, pack @ self.k)[0, 0]
+
+    def linformer(self, rank: int) -> Tensor:
+        """Return Linformer's matrix with the means of blocks for its projections."""
+        blocks = _blocks(rank)
+        return linformer_weights(self.q, self.k, key_projection=blocks, value_projection=blocks)[
+            0, 0
+        ]
+
+    def error(self, near: Tensor) -> float:
+        """Return the distance of the output under these weights, over the output's size."""
+        return float((near @ self.v - self.out).norm() / self.out.norm())
+
+
+@functools.lru_cache(maxsize=16)
+def _head(layer: int, head: int) -> _Head:
+    return _Head(layer, head)
+
+
+@functools.lru_cache(maxsize=64)
+def _errors(layer: int, head: int, sharpness: float) -> NDArray[np.float32]:
+    one = _head(layer, head)
+    nested = [one.luna(count, sharpness) for count in range(1, LENGTH + 1)]
+    luna = [one.error(unpack @ pack) for pack, unpack in nested]
+    return np.array([luna, *one.others.tolist()], dtype=np.float32)
+
+
+def _shaded(weights: Tensor) -> NDArray[np.float32]:
+    """Return weights whose square roots are whole steps: fewer shades, fewer bytes."""
+    roots = torch.round(weights.clamp(0, 1).sqrt() * _SHADES) / _SHADES
+    shaded: NDArray[np.float32] = roots.square().numpy()
+    return shaded
+
+
+class LunaPacking(Explorer):
+    """A trained head through Luna's slots: pack, unpack, and the matrix that they make together.
+
+    Parameters
+    ----------
+    head : str
+        Layer and head, as "2.9". The book carries six of the 72, one in each layer.
+    slots : int
+        Length of P, from 1 to 48.
+    sharpness : float
+        P is multiplied by it: from 0.5 to 16.
+
+    Notes
+    -----
+    P is `sharpness` times the `centres` of the head's keys. The slots take averages of keys and of
+    values with the same weights, as if the pack's own projection were the identity and the
+    unpack's the model's key and value projections. Linformer averages as many blocks of positions.
+
+    `compute` returns:
+
+    ``full``, ``luna``, ``linformer`` (48, 48) float32
+        The head's weights, and those that come in their place; the last two, and the next two, in
+        coarse steps.
+    ``pack`` (slots, 48) float32
+        What a slot is made of.
+    ``unpack`` (48, slots) float32
+        Which slots a token reads.
+    ``errors`` (3, 48) float32
+        Error of the output against the number of slots, from 1: Luna, Linformer, and the nearest
+        matrix of this rank.
+    """
+
+    head = Choice(
+        "2.9",
+        label="Layer and head",
+        options={name: _label(name) for name in _NAMES},
+        grid=tuple(_KNOWN),
+    )
+    slots = Range(
+        8,
+        label="Slots r",
+        grid=(1, 2, 4, 8, 16, 32, 48),
+        low=1,
+        high=LENGTH,
+        step=1,
+        play=True,
+        help="length of the extra sequence P; the paper's l",
+    )
+    sharpness = Range(
+        1.0,
+        label="Sharpness of the pack",
+        grid=(1.0, 4.0),
+        low=0.5,
+        high=16.0,
+        step=0.5,
+        help="P is multiplied by it; a sharp slot takes from fewer tokens",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "full": "sqrt8",
+        "luna": "sqrt8",
+        "linformer": "sqrt8",
+        "pack": "sqrt8",
+        "unpack": "sqrt8",
+        "errors": "float16",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "text": "The passage, shaded by what the marked word reads through Luna",
+        "help": "Point at, tap, or move with the arrow keys to a word or a cell.",
+        "full": "The head’s own weights",
+        "luna": "Luna: unpack × pack",
+        "linformer": "Linformer, {slots} blocks",
+        "pack": "Pack: slots ↓ tokens →",
+        "unpack": "Unpack: tokens ↓ slots →",
+        "axes": "",
+        "bars": "Slots that “{query}” reads, and what is in them",
+        "slot": "{slot}: {tokens}",
+        "error_luna": "Error with Luna",
+        "error_linformer": "With Linformer",
+        "error_best": "With the nearest of rank r",
+        "error_value": "{error}",
+        "chart": "Error of the output, over its size",
+        "chart_x": "slots r",
+        "chart_now": "r = {slots}: Luna {luna}, Linformer {linformer}",
+        "name_luna": "Luna",
+        "name_linformer": "Linformer, mean pooling",
+        "name_best": "nearest matrix of rank r",
+        "cell": "“{query}” ({i}) reads slot {slot} most, {share} of it. “{key}” ({j}) gets {luna}"
+        " of its weight through the slots, {linformer} in Linformer; the head gives {full}.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        tokens = _passage().tokens[:LENGTH]
+        return {
+            "tokens": [[t.removeprefix("##"), t.startswith("##")] for t in tokens],
+            "methods": list(METHODS),
+            "errors": [_LOWEST, _HIGHEST],
+            "start": [tokens.index("mouse"), tokens.index("mice")],
+        }
+
+    @classmethod
+    def _frame(cls, head: str, slots: int, sharpness: float) -> dict[str, NDArray[Any]]:
+        layer, number = (int(part) for part in head.split("."))
+        one = _head(layer, number)
+        pack, unpack = one.luna(slots, sharpness)
+        return {
+            "full": one.weights.clamp(0, 1).numpy().copy(),
+            "luna": _shaded(unpack @ pack),
+            "linformer": _shaded(one.linformer(slots)),
+            "pack": _shaded(pack),
+            "unpack": _shaded(unpack),
+            "errors": _errors(layer, number, sharpness).copy(),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+        names = ("full", "luna", "linformer")
+        for ax, name in zip(figure.subplots(1, 3), names, strict=True):
+            title = cls.words[name].format(slots=controls["slots"])
+            figures.matrix(frame[name], title=title, ax=ax)
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        luna, linformer, best = frame["errors"][:, controls["slots"] - 1]
+        return (
+            f"Attention weights of layer and head {controls['head']} on {LENGTH} tokens, and what"
+            f" comes in their place through {controls['slots']} slots: with Luna the output errs"
+            f" by {100 * luna:.0f} % of its size, with Linformer's mean pooling by"
+            f" {100 * linformer:.0f} %, with the nearest matrix of this rank by"
+            f" {100 * best:.0f} %."
+        )
