@@ -255,7 +255,7 @@ ROWS = (
         (lucidrains_linformer(projections),),
     ),
     Row(
-        "linformer, learning",
+        "linformer learning",
         ours("linformer_attention", further=("key_projection", "value_projection")),
         linformer,
         (lucidrains_linformer(),),
