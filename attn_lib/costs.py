@@ -11,6 +11,7 @@ from attn_lib._checks import check_choice, check_positive_int
 
 __all__ = [
     "attention_flops",
+    "explicit_sparse_flops",
     "kv_cache_bytes",
     "linformer_flops",
     "linformer_parameters",
@@ -431,6 +432,41 @@ def attention_flops(scores: int, head_dim: int, value_dim: int) -> int:
     for name, value in (("scores", scores), ("head_dim", head_dim), ("value_dim", value_dim)):
         check_positive_int(name, value)
     return 2 * scores * (head_dim + value_dim)
+
+
+def explicit_sparse_flops(
+    n: int, head_dim: int, value_dim: int, *, topk: int, causal: bool = False
+) -> int:
+    """Operations of top-k attention: all scores, and the values of the keys that are kept.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens.
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+    topk : int
+        Keys kept for each query; where fewer are visible, all of them.
+    causal : bool
+        Count pairs with j ≤ i only.
+
+    Returns
+    -------
+    int
+        2 · (scores · head_dim + kept pairs · value_dim). The search for the largest scores and the
+        softmax are left out. Zhao et al. 2019 (arXiv:1912.11637).
+
+    Examples
+    --------
+    >>> explicit_sparse_flops(4096, 64, 64, topk=64) / attention_flops(4096**2, 64, 64)
+    0.5078125
+    """
+    for name, value in (("head_dim", head_dim), ("value_dim", value_dim), ("topk", topk)):
+        check_positive_int(name, value)
+    scores = softmax_scores(n, causal=causal)
+    most = min(topk, n)
+    kept = most * (most + 1) // 2 + (n - most) * most if causal else n * most
+    return 2 * (scores * head_dim + kept * value_dim)
 
 
 def weight_matrix_bytes(n: int, *, itemsize: int = 4) -> int:
