@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from attn_lib import explicit_sparse_attention, explicit_sparse_weights, softmax_attention
+from attn_lib import costs, explicit_sparse_attention, explicit_sparse_weights, softmax_attention
 from attn_lib.mechanisms import explicit_sparse as module
 
 
@@ -347,6 +347,18 @@ def test_every_score_is_computed_once_and_nothing_else_is_quadratic():
         assert counting.flops(*_call(n, heads=1, topk=16)) == 2 * n * n * 4
     causal = counting.flops(*_call(4096, heads=1, topk=16, causal=True))
     assert causal < 0.6 * 2 * 4096 * 4096 * 4
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("n", "topk"), [(1, 1), (7, 3), (7, 7), (7, 100), (50, 8)])
+def test_the_closed_form_counts_scores_and_kept_pairs(n, topk, causal):
+    q = torch.zeros(1, 1, n, 1, dtype=torch.float64)
+    kept = (explicit_sparse_weights(q, q, topk=topk, causal=causal) > 0).sum().item()
+    scores = n * (n + 1) // 2 if causal else n * n
+    expected = 2 * (scores * 3 + kept * 5)
+    assert costs.explicit_sparse_flops(n, 3, 5, topk=topk, causal=causal) == expected
+    with pytest.raises(ValueError, match="^topk must be at least 1, got 0"):
+        costs.explicit_sparse_flops(n, 3, 5, topk=0)
 
 
 # Bad options
