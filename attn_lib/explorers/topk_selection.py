@@ -74,13 +74,13 @@ class TopKSelection(Explorer):
 
     topk = Range(
         8,
-        label="Keys kept, k",
+        label="Keys kept, κ",
         grid=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64),
         low=1,
         high=LENGTH,
         step=1,
         play=True,
-        help="each query keeps the k keys with the largest scores",
+        help="each query keeps the κ keys with the largest scores",
     )
     layer = Choice(
         2,
