@@ -1641,7 +1641,8 @@ const VIEWS = {
     const n = facts.cells;
     const plan = { rows: n, cols: n, width: 340, help: words.help, colLabel: words.axes, onPick: choose };
     const full = new Matrix({ ...plan, label: words.full, rowLabel: words.full });
-    const estimate = new Matrix({ ...plan, label: words.estimate, rowLabel: fill(words.estimate, { m: "m" }) });
+    const title = fill(words.estimate, { m: "m" });
+    const estimate = new Matrix({ ...plan, label: title, rowLabel: title });
     const readouts = new Readouts([words.error, words.largest, words.norms]);
     const chart = new CurveChart({
       title: words.chart, width: 280, height: 180, y: [-2, 1],
