@@ -43,7 +43,7 @@ def _passage() -> Passage:
 @functools.lru_cache(maxsize=64)
 def _projections(features: int, orthogonal: bool) -> Tensor:
     """Return `DRAWS` draws, one after another from one generator."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator()  # it starts in the same state everywhere
     drawn = [
         draw_projection(features, 32, orthogonal=orthogonal, generator=generator)
         for _ in range(DRAWS)

@@ -33,7 +33,7 @@ _LONGEST = 3.0
 @functools.lru_cache(maxsize=4)
 def _projections(features: int, orthogonal: bool) -> Tensor:
     """Return `DRAWS` draws, one after another from one generator: (draws, features, DIM)."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator()  # it starts in the same state everywhere
     return torch.stack(
         [
             draw_projection(

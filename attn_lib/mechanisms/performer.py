@@ -292,7 +292,7 @@ def performer_features(x: Tensor, projection: Tensor, *, kernel: str = "softmax"
     sign, logarithm = _log_features(x.to(compute), w.to(compute), kernel)
     if kernel == "relu" and sign is not None:
         return sign.to(x.dtype)
-    phi = logarithm.exp() * len(w) ** -0.5
+    phi: Tensor = logarithm.exp() * float(len(w) ** -0.5)
     return (phi if sign is None else phi * sign).to(x.dtype)
 
 
