@@ -357,7 +357,7 @@ def test_the_closed_form_counts_scores_and_kept_pairs(n, topk, causal):
     scores = n * (n + 1) // 2 if causal else n * n
     expected = 2 * (scores * 3 + kept * 5)
     assert costs.explicit_sparse_flops(n, 3, 5, topk=topk, causal=causal) == expected
-    with pytest.raises(ValueError, match="^topk must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^topk must .*got 0"):
         costs.explicit_sparse_flops(n, 3, 5, topk=0)
 
 
