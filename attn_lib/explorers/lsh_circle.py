@@ -300,5 +300,5 @@ class LSHCircle(Explorer):
         return (
             f"{len(frame['xy'])} points, coloured by their bucket of {controls['buckets']}, and the"
             f" probability of a shared bucket against the angle: {frame['theory'][last, place]:.2f}"
-            f" at 30 degrees after {controls['rounds']} of the rounds."
+            f" at 30 degrees, rounds taken: {controls['rounds']}."
         )
