@@ -20,7 +20,7 @@ from attn_lib.explorers._pack import Coding
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["LENGTH", "NEVER", "LongformerWindow", "steps_to_reach"]
+__all__ = ["LENGTH", "NEVER", "LongformerWindow", "Matrix", "steps_to_reach"]
 
 LENGTH = 64
 NEVER = 255
