@@ -77,8 +77,8 @@ class _Head:
         self.out = self.weights @ self.v
         self.left, self.values, right = torch.linalg.svd(self.weights.double())
         self.right = right
-        draw = torch.Generator().manual_seed(0)
-        self.random = torch.randn(length, length, generator=draw)
+        # A new generator's numbers are always the same.
+        self.random = torch.randn(length, length, generator=torch.Generator())
         self.spectrum = self.values.cumsum(0) / self.values.sum()
         self.errors = torch.stack([self._errors(method) for method in METHODS])
 
