@@ -115,7 +115,8 @@ def luna_attention(
     q_, p_ = q.to(compute), p.to(compute)
     if causal:
         pack = _activate(k, p_, activation)  # (batch, heads, kv_len, p_len)
-        count = _keys_so_far(k, key_mask)  # masked keys and values are zeros, and add nothing
+        count = _keys_so_far(k, key_mask)
+        # Masked keys and values are zeros: their packs, which are not, add nothing to the sums.
         unpack = torch.softmax(causal_product(q_, k, pack) / count, dim=-1)
         out = causal_product(unpack, pack, v) / count
     else:
