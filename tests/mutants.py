@@ -51,7 +51,7 @@ MUTANTS = (
     Mutant(
         "softmax",
         "average where nothing is allowed",
-        "numerics.py",
+        "numerics/__init__.py",
         "return weights.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)",
         "return weights",
     ),
@@ -82,7 +82,7 @@ MUTANTS = (
     Mutant(
         "sparse_transformer",
         "lose a term of the gradient",
-        "numerics.py",
+        "numerics/__init__.py",
         "grad_scores.sub_(tile.rows(inner))",
         "grad_scores",
     ),
@@ -178,7 +178,9 @@ MUTANTS = (
         "key_mask[:, None, None, :]\n        out",
         "~key_mask[:, None, None, :]\n        out",
     ),
-    Mutant("luna", "shift the diagonal", "numerics.py", "pairs.tril_()", "pairs.tril_(-1)"),
+    Mutant(
+        "luna", "shift the diagonal", "numerics/__init__.py", "pairs.tril_()", "pairs.tril_(-1)"
+    ),
     Mutant("luna", "drop the scale", LUNA, "(p * p.shape[-1] ** -0.5)", "p"),
     Mutant("luna", "change the feature map", LUNA, '== "elu"', '!= "elu"'),
     Mutant(
@@ -245,16 +247,20 @@ MUTANTS = (
         "~real[..., None], -math.inf",
         "real[..., None], -math.inf",
     ),
-    Mutant("performer", "shift the diagonal", "features.py", "mT).tril_()", "mT).tril_(-1)"),
+    Mutant(
+        "performer", "shift the diagonal", "numerics/features.py", "mT).tril_()", "mT).tril_(-1)"
+    ),
     Mutant("performer", "drop the scale", PERFORMER, "w.shape[-1] ** -0.25", "1.0"),
     Mutant(
         "performer", "change the feature map", PERFORMER, "projected.sub_(half_norm)", "projected"
     ),
-    Mutant("performer", "keep a head's level", "features.py", ".mul_(factor)", ".mul_(1.0)"),
+    Mutant(
+        "performer", "keep a head's level", "numerics/features.py", ".mul_(factor)", ".mul_(1.0)"
+    ),
     Mutant(
         "performer",
         "let the future set the level",
-        "features.py",
+        "numerics/features.py",
         "levels = torch.maximum(before, logarithm[:, 0])",
         "levels = torch.maximum(before, tops)",
     ),

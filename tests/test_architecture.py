@@ -27,10 +27,9 @@ ARROWS = {
     "figures": set(),
     "masks": {"_checks"},
     "numerics": {"_checks"},
-    "features": {"numerics"},
     "costs": {"_checks"},
     "data": {"_checks"},
-    "mechanisms": {"masks", "numerics", "features", "_checks"},
+    "mechanisms": {"masks", "numerics", "_checks"},
     "catalog": {"mechanisms", "costs"},
     "layers": {"mechanisms", "numerics", "_checks"},
     "explorers": {

@@ -19,7 +19,7 @@ from attn_lib import (
     performer_weights,
     softmax_attention,
 )
-from attn_lib.features import attend_by_features
+from attn_lib.numerics.features import attend_by_features
 
 KERNELS = ("softmax", "softmax_trig", "relu")
 

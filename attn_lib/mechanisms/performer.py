@@ -26,8 +26,8 @@ from attn_lib._checks import (
     check_qkv,
     check_tensor,
 )
-from attn_lib.features import attend_by_features, cut, head_by_head, key_levels, normalise
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.features import attend_by_features, cut, head_by_head, key_levels, normalise
 
 __all__ = [
     "PerformerState",
