@@ -1927,7 +1927,7 @@ const VIEWS = {
       matrix.el,
       node("div", { class: "ax-side" }, readouts.el, chart.el),
     );
-    // A cell's class is its set, plus 4 where two hops reach it, 8 where they don't.
+    // A cell's class is its set, plus 4 where two steps reach it, 8 where they don't.
     const cells = new Uint8Array(n * n);
     const REACHED = 4;
     const LOST = 8;
