@@ -202,7 +202,10 @@ def test_views_and_words_agree(explorer: type[Explorer]) -> None:
     used = set(re.findall(r"\bwords\.(\w+)", view)) | set(re.findall(r'"(set_\w+)"', view))
     shared = set(re.findall(r"\bwords\.(\w+)", MODULE[MODULE.index("function rampLegend") :]))
     assert used - set(COMMON_WORDS) <= set(explorer.words)
-    assert set(explorer.words) <= used | shared
+    by_name = {name for name in explorer.words if f'"{name}"' in view}  # words["name"]
+    prefixes = tuple(re.findall(r"\bwords\[`(\w+)\$\{", view))  # words[`prefix${...}`]
+    by_name |= {name for name in explorer.words if prefixes and name.startswith(prefixes)}
+    assert set(explorer.words) <= used | shared | by_name
 
 
 def test_common_words_are_used() -> None:

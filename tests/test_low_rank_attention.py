@@ -44,7 +44,7 @@ def _rebuilt(method, length, layer, head, rank):
         u, s, vt = np.linalg.svd(weights)
         return (u[:, :rank] * s[:rank]) @ vt[:rank]
     if method == "random":
-        draw = torch.Generator().manual_seed(0)
+        draw = torch.Generator()
         r = torch.randn(length, length, generator=draw)[:rank].double().numpy()
         return weights @ r.T @ r / rank
     blocks = np.array_split(np.arange(length), rank)
