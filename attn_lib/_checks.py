@@ -20,6 +20,7 @@ __all__ = [
     "check_positive_int",
     "check_qk",
     "check_qkv",
+    "check_stride",
     "check_tensor",
 ]
 
@@ -159,6 +160,13 @@ def check_mask(name: str, value: object, shape: tuple[int, ...], device: torch.d
         raise ValueError(f"{name} must broadcast to shape {shape}, got {tuple(value.shape)}")
     if value.device != device:
         raise ValueError(f"{name} must be on q's device {device}, got {value.device}")
+
+
+def check_stride(stride: object, summary: object) -> None:
+    """Refuse a stride below 1, and summary columns that are none or more than a block has."""
+    length = check_positive_int("stride", stride)
+    if check_positive_int("summary", summary) > length:
+        raise ValueError(f"summary must be at most stride = {length}, got {summary}")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

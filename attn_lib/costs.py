@@ -7,7 +7,7 @@ operations. Counts are for one head and one item of a batch.
 
 from collections.abc import Sequence
 
-from attn_lib._checks import check_choice, check_positive_int
+from attn_lib._checks import check_choice, check_positive_int, check_stride
 
 __all__ = [
     "attention_flops",
@@ -79,10 +79,7 @@ def sparse_transformer_scores(n: int, *, pattern: str, stride: int, summary: int
     """
     check_positive_int("n", n)
     check_choice("pattern", pattern, ("strided", "fixed"))
-    check_positive_int("stride", stride)
-    check_positive_int("summary", summary)
-    if summary > stride:
-        raise ValueError(f"summary must be at most stride = {stride}, got {summary}")
+    check_stride(stride, summary)
     blocks, rest = divmod(n, stride)
     earlier_blocks = stride * blocks * (blocks - 1) // 2 + rest * blocks  # sum of ⌊i / stride⌋
     if pattern == "fixed":

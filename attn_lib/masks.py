@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from attn_lib._checks import check_positive_int
+from attn_lib._checks import check_positive_int, check_stride
 
 __all__ = [
     "Mask",
@@ -202,10 +202,7 @@ def fixed_summary(stride: int, summary: int = 1) -> Mask:
     Mask
         A function of positions. Child et al. 2019 (arXiv:1904.10509), section 4.3.
     """
-    check_positive_int("stride", stride)
-    check_positive_int("summary", summary)
-    if summary > stride:
-        raise ValueError(f"summary must be at most stride = {stride}, got {summary}")
+    check_stride(stride, summary)
 
     def mask(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         return (kv_idx % stride >= stride - summary) & (q_idx == q_idx)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attn_lib import masks
-from attn_lib._checks import check_choice, check_positive_int, check_qk, check_qkv
+from attn_lib._checks import check_choice, check_qk, check_qkv, check_stride
 from attn_lib.numerics import (
     Part,
     attend_over_parts,
@@ -180,10 +180,7 @@ def sparse_transformer_weights(
 
 def _check_options(pattern: str, stride: int, summary: int, heads: str) -> None:
     check_choice("pattern", pattern, ("strided", "fixed"))
-    check_positive_int("stride", stride)
-    check_positive_int("summary", summary)
-    if summary > stride:
-        raise ValueError(f"summary must be at most stride = {stride}, got {summary}")
+    check_stride(stride, summary)
     check_choice("heads", heads, ("merged", "split"))
 
 
