@@ -20,6 +20,8 @@ __all__ = [
     "check_positive_int",
     "check_qk",
     "check_qkv",
+    "check_sizes",
+    "check_step",
     "check_stride",
     "check_tensor",
 ]
@@ -104,6 +106,19 @@ def check_qkv(
         )
 
 
+def check_step(
+    q: Tensor, k: Tensor, v: Tensor, *, batch: int, heads: int, head_dim: int, value_dim: int
+) -> None:
+    """Refuse one token's query, key and value that do not fit a state of the given sizes."""
+    check_qkv(q, k, v)
+    for name, x, width in (("q", q, head_dim), ("k", k, head_dim), ("v", v, value_dim)):
+        if x.shape != (batch, heads, 1, width):
+            raise ValueError(
+                f"{name} must have shape ({batch}, {heads}, 1, {width}) to fit state, "
+                f"got {tuple(x.shape)}"
+            )
+
+
 def check_key_mask(key_mask: object, k: Tensor) -> None:
     """Refuse a `key_mask` that is not None and not bool of shape (batch, kv_len)."""
     if key_mask is None:
@@ -130,6 +145,12 @@ def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
     return value
+
+
+def check_sizes(**sizes: object) -> None:
+    """Refuse sizes, given by their names, that are not ints (no bools) of at least 1."""
+    for name, size in sizes.items():
+        check_positive_int(name, size)
 
 
 def check_flag(name: str, value: object) -> None:

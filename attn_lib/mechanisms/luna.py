@@ -21,7 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attn_lib._checks import check_choice, check_like, check_positive_int, check_qkv, check_tensor
+from attn_lib._checks import (
+    check_choice,
+    check_like,
+    check_positive_int,
+    check_qkv,
+    check_sizes,
+    check_step,
+    check_tensor,
+)
 from attn_lib.numerics import causal_product, elu_plus_one, hide_keys, masked_softmax
 
 __all__ = [
@@ -268,13 +276,7 @@ def luna_init_state(
     TypeError, ValueError
         As in `luna_attention`.
     """
-    for name, size in (
-        ("batch", batch),
-        ("heads", heads),
-        ("head_dim", head_dim),
-        ("value_dim", value_dim),
-    ):
-        check_positive_int(name, size)
+    check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
     check_tensor("p", p, ("batch", "heads", "p_len", "head_dim"))
     _check_p_shape(p, (batch, heads, head_dim))
     check_choice("activation", activation, _ACTIVATIONS)
@@ -318,14 +320,9 @@ def luna_step(state: LunaState, q: Tensor, k: Tensor, v: Tensor) -> tuple[LunaSt
     """
     if not isinstance(state, LunaState):
         raise TypeError(f"state must be a LunaState, got {type(state).__name__}")
-    check_qkv(q, k, v)
     batch, heads, head_dim, _ = state.keys.shape
-    for name, x, width in (("q", q, head_dim), ("k", k, head_dim), ("v", v, state.values.shape[3])):
-        if x.shape != (batch, heads, 1, width):
-            raise ValueError(
-                f"{name} must have shape ({batch}, {heads}, 1, {width}) to fit state, "
-                f"got {tuple(x.shape)}"
-            )
+    value_dim = state.values.shape[3]
+    check_step(q, k, v, batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
 
     compute = state.keys.dtype
     q_, k, v = q.to(compute), k.to(compute), v.to(compute)

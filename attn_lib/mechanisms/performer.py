@@ -24,6 +24,8 @@ from attn_lib._checks import (
     check_positive_int,
     check_qk,
     check_qkv,
+    check_sizes,
+    check_step,
     check_tensor,
 )
 from attn_lib.numerics import hide_keys, masked_softmax
@@ -356,13 +358,7 @@ def performer_init_state(
     TypeError, ValueError
         As in `performer_attention`.
     """
-    for name, size in (
-        ("batch", batch),
-        ("heads", heads),
-        ("head_dim", head_dim),
-        ("value_dim", value_dim),
-    ):
-        check_positive_int(name, size)
+    check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
     check_choice("kernel", kernel, _KERNELS)
     if dtype is None:
         dtype = torch.get_default_dtype() if projection is None else projection.dtype
@@ -415,15 +411,9 @@ def performer_step(
     """
     if not isinstance(state, PerformerState):
         raise TypeError(f"state must be a PerformerState, got {type(state).__name__}")
-    check_qkv(q, k, v)
     batch, heads, _, value_dim = state.values.shape
     head_dim = state.projection.shape[1]
-    for name, x, width in (("q", q, head_dim), ("k", k, head_dim), ("v", v, value_dim)):
-        if x.shape != (batch, heads, 1, width):
-            raise ValueError(
-                f"{name} must have shape ({batch}, {heads}, 1, {width}) to fit state, "
-                f"got {tuple(x.shape)}"
-            )
+    check_step(q, k, v, batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
 
     compute = state.values.dtype
     sign_q, log_q = _log_features(q.to(compute), state.projection, state.kernel)
