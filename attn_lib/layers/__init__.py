@@ -6,6 +6,7 @@ from attn_lib.layers.attention import (
     MultiHeadAttention,
     ReformerAttention,
 )
+from attn_lib.layers.block import TransformerBlock, TransformerStack
 from attn_lib.layers.luna import LunaAttention
 from attn_lib.layers.reversible import ChunkedFeedForward, ReversibleBlock, ReversibleStack
 
@@ -18,4 +19,6 @@ __all__ = [
     "ReformerAttention",
     "ReversibleBlock",
     "ReversibleStack",
+    "TransformerBlock",
+    "TransformerStack",
 ]
