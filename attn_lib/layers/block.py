@@ -143,16 +143,17 @@ class TransformerBlock(nn.Module):
         if x.shape[-1] != len(weight):
             raise ValueError(f"x must have embed_dim {len(weight)}, got shape {tuple(x.shape)}")
         check_like("x", x, "the block", weight)
+        out: Tensor
         if self.norm in ("post", "deep"):
             scale = self.residual_scale
             x = self.attention_norm(scale * x + self.attention(x, key_mask))
-            x = self.feed_forward_norm(scale * x + self.feed_forward(x))
-            return x
-        added = self.attention(self.attention_norm(x), key_mask)
-        x = x + (self.attention_out_norm(added) if self.norm == "sandwich" else added)
-        added = self.feed_forward(self.feed_forward_norm(x))
-        x = x + (self.feed_forward_out_norm(added) if self.norm == "sandwich" else added)
-        return x
+            out = self.feed_forward_norm(scale * x + self.feed_forward(x))
+        else:
+            added = self.attention(self.attention_norm(x), key_mask)
+            x = x + (self.attention_out_norm(added) if self.norm == "sandwich" else added)
+            added = self.feed_forward(self.feed_forward_norm(x))
+            out = x + (self.feed_forward_out_norm(added) if self.norm == "sandwich" else added)
+        return out
 
 
 class TransformerStack(nn.Module):
