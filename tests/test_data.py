@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from attn_lib.data import Passage, load_passage
+from attn_lib.data import Passage, load_book, load_passage
 
 FOLDER = files("attn_lib.data")
 EVERY_HEAD = tuple((layer, head) for layer in range(6) for head in range(12))
@@ -67,7 +67,8 @@ def test_checksums_hold():
     lines = (FOLDER / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     sums = dict(reversed(line.split("  ")) for line in lines)
     assert set(sums) == {
-        *("alice_128.npz", "alice_128.txt", "alice_512.npz", "alice_512.txt", "heads.csv"),
+        *("alice_128.npz", "alice_128.txt", "alice_512.npz", "alice_512.txt"),
+        *("alice_book.txt", "heads.csv"),
     }
     for name, expected in sums.items():
         assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == expected, name
@@ -91,6 +92,21 @@ def test_the_first_64_tokens_end_with_a_clause():
     assert (
         " ".join(load_passage(128).tokens[55:64]) == "and here alice began to get rather sleepy ,"
     )
+
+
+def test_the_book_is_whole_and_plain():
+    book = load_book()
+    assert (len(book), len(set(book))) == (143_170, 70)
+    assert book.isascii()
+    assert re.findall(r"^CHAPTER ([IVX]+)$", book, re.M) == [
+        *("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"),
+    ]
+    assert book.startswith("CHAPTER I\n")
+    assert book.endswith("\nTHE END\n")
+    for length in (128, 512):
+        passage = (FOLDER / f"alice_{length}.txt").read_text(encoding="utf-8")
+        words = re.findall(r"\w+", passage.lower())[:9]
+        assert " ".join(words) in " ".join(re.findall(r"\w+", book.lower()))
 
 
 def test_head_gives_one_head_with_batch_and_heads_in_front(length):

@@ -1,7 +1,7 @@
-"""Real attention to look at, and the measured results of the benchmarks.
+"""Real attention to look at, a book to train on, and the measured results of the benchmarks.
 
 The queries, keys and values are a sentence encoder's, on two passages of Alice in Wonderland; where
-they come from, what is in them and how they were captured: README.md beside this file.
+they and the book come from, what is in them and how they were captured: README.md beside this file.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,14 @@ from torch import Tensor
 
 from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
 
-__all__ = ["MeasuredRow", "Measurements", "Passage", "load_measurements", "load_passage"]
+__all__ = [
+    "MeasuredRow",
+    "Measurements",
+    "Passage",
+    "load_book",
+    "load_measurements",
+    "load_passage",
+]
 
 _LENGTHS = (128, 512)
 
@@ -94,6 +101,22 @@ def load_passage(length: Literal[128, 512]) -> Passage:
         tuple((layer, head) for layer, head in arrays["heads"].tolist()),
         *(torch.from_numpy(arrays[name].astype(np.float32)) for name in ("q", "k", "v")),
     )
+
+
+def load_book() -> str:
+    """Load the whole of *Alice's Adventures in Wonderland*, a text to train small models on.
+
+    Returns
+    -------
+    str
+        143,170 ASCII characters, 70 different ones.
+
+    Examples
+    --------
+    >>> load_book().splitlines()[4]
+    'Alice was beginning to get very tired of sitting by her sister'
+    """
+    return (files(__package__) / "alice_book.txt").read_text(encoding="ascii")
 
 
 @cache
