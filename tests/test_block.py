@@ -181,6 +181,23 @@ def test_matrices_start_as_xavier_has_them(norm):
 
 
 @every_norm
+def test_a_stack_is_drawn_again_from_a_generator(norm):
+    first, second = (TransformerStack(3, 6, 2, norm=norm) for _ in range(2))
+    _draw(first.parameters())
+    before = torch.get_rng_state()
+    first.reset_parameters(torch.Generator().manual_seed(1))
+    second.reset_parameters(torch.Generator().manual_seed(1))
+    assert torch.equal(torch.get_rng_state(), before)
+    for (name, one), other in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other), name
+        if "norm" in name:
+            assert (one == (1.0 if name.endswith("weight") else 0.0)).all()
+    assert not torch.equal(
+        first.blocks[0].feed_forward.outer.weight, first.blocks[1].feed_forward.outer.weight
+    )
+
+
+@every_norm
 def test_it_saves_and_loads(tmp_path, normal, norm):
     stack = TransformerStack(2, 6, 2, norm=norm, dtype=torch.float64)
     _draw(stack.parameters())

@@ -95,11 +95,10 @@ class TransformerBlock(nn.Module):
                 f"got {depth} with norm {norm!r}"
             )
         self.norm = norm
-        self.residual_scale = 1.0
-        gain = 1.0
+        self.residual_scale = self.gain = 1.0
         if depth is not None:
             check_positive_int("depth", depth)
-            self.residual_scale, gain = (2 * depth) ** 0.25, (8 * depth) ** -0.25
+            self.residual_scale, self.gain = (2 * depth) ** 0.25, (8 * depth) ** -0.25
         self.attention = MultiHeadAttention(
             embed_dim, num_heads, attend=attend, causal=causal, device=device, dtype=dtype
         )
@@ -113,17 +112,27 @@ class TransformerBlock(nn.Module):
         self.attention_norm, self.feed_forward_norm = layer_norm(), layer_norm()
         if norm == "sandwich":
             self.attention_out_norm, self.feed_forward_out_norm = layer_norm(), layer_norm()
-        self._initialise(gain)
+        self.reset_parameters()
 
-    def _initialise(self, gain: float) -> None:
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw all matrices anew, and give biases and layer norms their values at the start.
+
+        Parameters
+        ----------
+        generator : torch.Generator, optional
+            What to draw from; torch's global generator if not given.
+        """
         query, key, value = self.attention.qkv.weight.detach().chunk(3)
         inner, outer = self.feed_forward.inner, self.feed_forward.outer
         for weight in (query, key):
-            nn.init.xavier_uniform_(weight)
+            nn.init.xavier_uniform_(weight, generator=generator)
         for weight in (value, self.attention.out.weight, inner.weight, outer.weight):
-            nn.init.xavier_uniform_(weight, gain)
-        for bias in (inner.bias, outer.bias):
+            nn.init.xavier_uniform_(weight, self.gain, generator)
+        for bias in (self.attention.qkv.bias, self.attention.out.bias, inner.bias, outer.bias):
             nn.init.zeros_(bias)
+        for layer in self.children():
+            if isinstance(layer, nn.LayerNorm):
+                layer.reset_parameters()
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Run both sub-layers.
@@ -224,6 +233,20 @@ class TransformerStack(nn.Module):
         self.final_norm: nn.Module = nn.Identity()
         if norm in ("pre", "sandwich"):
             self.final_norm = nn.LayerNorm(embed_dim, device=device, dtype=dtype)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw all blocks anew, one after the other; see `TransformerBlock.reset_parameters`.
+
+        Parameters
+        ----------
+        generator : torch.Generator, optional
+            What to draw from; torch's global generator if not given.
+        """
+        for block in self.blocks:
+            if isinstance(block, TransformerBlock):
+                block.reset_parameters(generator)
+        if isinstance(self.final_norm, nn.LayerNorm):
+            self.final_norm.reset_parameters()
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Run all blocks, and the last layer norm.
