@@ -146,8 +146,6 @@ def performer_attention(
         phi_q = log_q.sub_(log_q.detach().amax(dim=-1, keepdim=True)).exp_()
         if sign_q is not None and sign_k is not None:
             phi_q, phi_k = phi_q * sign_q, phi_k * sign_k
-        if causal:
-            phi_q, phi_k = (x.flatten(0, 1)[: len(v)] for x in (phi_q, phi_k))
         return attend_by_features(phi_q, phi_k, v, causal=causal, levels=levels)
 
     out = head_by_head(attend, q.to(compute), k, v, w.to(compute), key_mask=key_mask)

@@ -125,7 +125,23 @@ def elu_plus_one(x: Tensor) -> Tensor:
     Tensor
         elu(x) + 1, computed so that it does not vanish before the exponential itself does.
     """
-    return x.clamp(max=0.0).exp() + x.relu()
+    out: Tensor = _EluPlusOne.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _EluPlusOne(torch.autograd.Function):
+    """Its derivative is the smaller of its value and 1, so that only the value is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        out = x.clamp(max=0.0).exp_().add_(x.relu())
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors
+        return grad_out * out.clamp(max=1.0)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ causal. `key_levels` keeps features that are exponentials in range without letti
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attn_lib.numerics import causal_product, pad_length
+from attn_lib.numerics import pad_length
 
 __all__ = [
     "KeyLevels",
@@ -28,6 +28,9 @@ __all__ = [
 
 _PLACES = 64
 """Positions in a chunk, whose pairs are multiplied out."""
+
+_BATCH = 2**19
+"""Features held at a time by `attend_by_features`: 2 MB in float32 stay in a core's cache."""
 
 _CLIMB = 40.0
 """How far the logarithm of a key feature may exceed its level: exp(40) leaves float32 room."""
@@ -165,8 +168,8 @@ def attend_by_features(
     causal : bool
         Let j run up to i only; needs q_len == kv_len.
     levels : KeyLevels, optional
-        What the logarithms of `phi_k` and `phi_q` are measured from; for tensors of two axes, one
-        head. Needed with `causal` only.
+        What the logarithms of `phi_k` and `phi_q` are measured from; for one head, of tensors
+        without leading axes. With `causal`, `phi_q` and `phi_k` are then as `cut` gives them.
     eps : float
         Added to the denominator.
 
@@ -182,13 +185,12 @@ def attend_by_features(
     chunk the pairs are multiplied out, and what came before enters through one (features,
     value_dim) matrix a chunk, the sum so far.
     """
+    if levels is None:
+        flat = (x.flatten(0, -3) if x.dim() > 2 else x[None] for x in (phi_q, phi_k, v))
+        out: Tensor = _AttendByFeatures.apply(*flat, causal, eps)  # type: ignore[no-untyped-call]
+        return out.view(*phi_q.shape[:-1], v.shape[-1])
     v = torch.cat([v, v.new_ones(*v.shape[:-1], 1)], dim=-1)  # the last column sums the weights
-    if not causal:
-        sums = phi_q @ (phi_k.mT @ v)
-    elif levels is None:
-        sums = causal_product(phi_q, phi_k, v)
-    else:
-        sums = _sum_past(phi_q, phi_k, v, levels)
+    sums = _sum_past(phi_q, phi_k, v, levels) if causal else phi_q @ (phi_k.mT @ v)
     return normalise(sums[..., :-1], sums[..., -1:] + eps)
 
 
@@ -204,16 +206,120 @@ def normalise(out: Tensor, total: Tensor) -> Tensor:
     -------
     Tensor, shape (..., value_dim)
     """
-    nothing = total == 0
-    if not nothing.any():
-        return out / total
-    return (out / total.masked_fill(nothing, 1.0)).masked_fill(nothing, 0.0)
+    return out / total.masked_fill(total == 0, math.inf)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What some slices (a slice is one head of one batch item) sum up, cut into chunks.
+
+    Without `causal` the whole length is one chunk, and its sums hold it all.
+    """
+
+    values: Tensor  # Σ φ(k_j)ᵀ v_j before each chunk, (slices, chunks, features, value_dim)
+    norm: Tensor  # Σ φ(k_j) before each chunk, (slices, chunks, 1, features)
+    pairs: Tensor | None  # φ(q_i)·φ(k_j) inside each chunk, (slices, chunks, places, places)
+
+
+def _sums(phi_q: Tensor, phi_k: Tensor, v: Tensor, causal: bool) -> _Sums:
+    values, norm = phi_k.mT @ v, phi_k.sum(dim=-2, keepdim=True)
+    if not causal:
+        return _Sums(values, norm, None)
+    return _Sums(_sum_before_(values), _sum_before_(norm), (phi_q @ phi_k.mT).tril_())
+
+
+def _sum_before_(terms: Tensor, *, backwards: bool = False) -> Tensor:
+    """Replace the terms of each chunk by the sum of those before it, or after it.
+
+    In place, along the second axis: fresh memory costs more than the additions.
+    """
+    total, following = torch.zeros_like(terms[:, 0]), torch.empty_like(terms[:, 0])
+    chunks = range(terms.shape[1])
+    for c in reversed(chunks) if backwards else chunks:
+        torch.add(total, terms[:, c], out=following)
+        terms[:, c] = total
+        total, following = following, total
+    return terms
+
+
+class _AttendByFeatures(torch.autograd.Function):
+    """Some slices at a time, so that what they need stays in a core's cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, phi_q: Tensor, phi_k: Tensor, v: Tensor, causal: bool, eps: float
+    ) -> Tensor:
+        length = phi_q.shape[-2]
+        if causal:
+            phi_q, phi_k, v = cut(phi_q), cut(phi_k), cut(v)
+        else:
+            phi_q, phi_k, v = phi_q[:, None], phi_k[:, None], v[:, None]
+        out = v.new_empty(*phi_q.shape[:-1], v.shape[-1])
+        total = v.new_empty(*phi_q.shape[:-1], 1)
+        for s in _slices(phi_q, phi_k):
+            sums = _sums(phi_q[s], phi_k[s], v[s], causal)
+            _multiply(phi_q[s], sums.values, out[s])
+            _multiply(phi_q[s], sums.norm.mT, total[s])
+            if sums.pairs is not None:
+                _add_product(out[s], sums.pairs, v[s])
+                total[s] += sums.pairs.sum(dim=-1, keepdim=True)
+            total[s] += eps
+            out[s] /= total[s].masked_fill_(total[s] == 0, math.inf)
+        ctx.causal, ctx.length = causal, length
+        ctx.save_for_backward(phi_q, phi_k, v, out, total)
+        return out.flatten(1, 2)[:, :length]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        phi_q, phi_k, v, out, total = ctx.saved_tensors
+        grad_out = cut(grad_out) if ctx.causal else grad_out[:, None]
+        grad_q, grad_k, grad_v = (
+            torch.empty_like(x, memory_format=torch.contiguous_format) for x in (phi_q, phi_k, v)
+        )
+        for s in _slices(phi_q, phi_k):
+            sums = _sums(phi_q[s], phi_k[s], v[s], ctx.causal)
+            grad = grad_out[s] / total[s]
+            inner = (grad * out[s]).sum(dim=-1, keepdim=True)
+            grad_values, grad_norm = phi_q[s].mT @ grad, inner.mT @ phi_q[s]
+            if ctx.causal:
+                grad_values, grad_norm = (
+                    _sum_before_(x, backwards=True) for x in (grad_values, grad_norm)
+                )
+            _multiply(grad, sums.values.mT, grad_q[s]).addcmul_(inner, sums.norm, value=-1)
+            _multiply(v[s], grad_values.mT, grad_k[s]).sub_(grad_norm)
+            _multiply(phi_k[s], grad_values, grad_v[s])
+            if sums.pairs is not None:
+                grad_pairs = (grad @ v[s].mT).sub_(inner).tril_()
+                _add_product(grad_q[s], grad_pairs, phi_k[s])
+                _add_product(grad_k[s], grad_pairs.mT, phi_q[s])
+                _add_product(grad_v[s], sums.pairs.mT, grad)
+        length = ctx.length if ctx.causal else None
+        return *(x.flatten(1, 2)[:, :length] for x in (grad_q, grad_k, grad_v)), None, None
+
+
+def _slices(phi_q: Tensor, phi_k: Tensor) -> Iterator[slice]:
+    """Yield as many slices at a time as have about `_BATCH` features, one at least."""
+    if phi_q.numel() and phi_k.numel():
+        step = max(1, _BATCH * len(phi_q) // max(phi_q.numel(), phi_k.numel()))
+        for first in range(0, len(phi_q), step):
+            yield slice(first, first + step)
+
+
+def _multiply(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """Write left @ right, each (slices, chunks, rows, columns), to `out`."""
+    torch.bmm(left.flatten(0, 1), right.flatten(0, 1), out=out.flatten(0, 1))
+    return out
+
+
+def _add_product(out: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add left @ right, each (slices, chunks, rows, columns), to `out`."""
+    out.flatten(0, 1).baddbmm_(left.flatten(0, 1), right.flatten(0, 1))
 
 
 def _sum_past(phi_q: Tensor, phi_k: Tensor, v: Tensor, levels: KeyLevels) -> Tensor:
     """Return φ(q_i) Σ_{j ≤ i} φ(k_j)ᵀ v_j for one head, all chunks together."""
-    length = len(v)
-    phi_q, phi_k, v = cut(phi_q), cut(phi_k), cut(v)
+    length, v = len(v), cut(v)
     chunks, pieces = len(v), levels.chunk_of
     if pieces is not None and levels.piece_of is not None:
         # A chunk of several pieces comes once for each, with the others' features hidden.
@@ -221,7 +327,7 @@ def _sum_past(phi_q: Tensor, phi_k: Tensor, v: Tensor, levels: KeyLevels) -> Ten
         outside = (levels.piece_of[pieces] != numbers)[..., None]
         phi_q, phi_k = (x[pieces].masked_fill(outside, 0.0) for x in (phi_q, phi_k))
         v = v[pieces]
-    before = _SumBefore.apply(phi_k.mT @ v, levels.decay)  # type: ignore[no-untyped-call]
+    before = _SumBefore.apply(phi_k, v, levels.decay)  # type: ignore[no-untyped-call]
     pairs = (phi_q @ phi_k.mT).tril_()  # (pieces, places, places)
     out = torch.baddbmm(pairs @ v, phi_q, before)
     if pieces is not None:
@@ -230,26 +336,29 @@ def _sum_past(phi_q: Tensor, phi_k: Tensor, v: Tensor, levels: KeyLevels) -> Ten
 
 
 class _SumBefore(torch.autograd.Function):
-    """What was summed before each piece, along the first axis: B_p = γ_p (B_p-1 + U_p-1)."""
+    """What was summed before each piece: B_p = γ_p (B_p-1 + φ(k)ᵀ v), the latter of piece p - 1."""
 
     @staticmethod
-    def forward(ctx: Any, terms: Tensor, decay: Tensor) -> Tensor:
-        ctx.save_for_backward(decay)
-        sums = torch.empty_like(terms)
-        sums[0] = 0.0
-        for p, factor in enumerate(decay[1:, :, None], start=1):
-            torch.add(sums[p - 1], terms[p - 1], out=sums[p]).mul_(factor)
+    def forward(ctx: Any, phi_k: Tensor, v: Tensor, decay: Tensor) -> Tensor:
+        ctx.save_for_backward(phi_k, v, decay)
+        sums = phi_k.mT @ v
+        total, following = torch.zeros_like(sums[0]), torch.empty_like(sums[0])
+        for p, factor in enumerate(decay[:, :, None]):  # in place: fresh memory is dear
+            total *= factor
+            torch.add(total, sums[p], out=following)
+            sums[p] = total
+            total, following = following, total
         return sums
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (decay,) = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        phi_k, v, decay = ctx.saved_tensors
         sums = torch.empty_like(grad)
         sums[-1] = 0.0
         for p in reversed(range(1, len(grad))):
             torch.add(sums[p], grad[p], out=sums[p - 1]).mul_(decay[p, :, None])
-        return sums, None
+        return v @ sums.mT, phi_k @ sums, None
 
 
 def head_by_head(
@@ -302,11 +411,12 @@ class _HeadByHead(torch.autograd.Function):
     ) -> Tensor:
         ctx.attend, ctx.masks = attend, masks
         ctx.save_for_backward(q, k, v, *shared)
-        out = v.new_zeros(*q.shape[:2], v.shape[-1])
-        if out.numel() and v.shape[1]:
-            for s in range(len(q)):
-                real = None if masks is None else masks[s]
-                out[s] = attend(q[s], k[s], v[s], *shared, real)
+        out = v.new_empty(*q.shape[:2], v.shape[-1])
+        if not (out.numel() and v.shape[1]):
+            return out.zero_()
+        for s in range(len(q)):
+            real = None if masks is None else masks[s]
+            out[s] = attend(q[s], k[s], v[s], *shared, real)
         return out
 
     @staticmethod
@@ -314,19 +424,20 @@ class _HeadByHead(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         wanted = ctx.needs_input_grad[2:]
+        empty = not (grad_out.numel() and tensors[2].shape[1])
         grads = [
-            torch.zeros_like(x) if need else None for x, need in zip(tensors, wanted, strict=True)
+            None if not need else torch.zeros_like(x) if place > 2 or empty else torch.empty_like(x)
+            for place, (x, need) in enumerate(zip(tensors, wanted, strict=True))
         ]
-        if grad_out.numel() and tensors[2].shape[1]:
-            for s in range(len(grad_out)):
-                leaves = [
-                    x[s].detach() if place < 3 else x.detach() for place, x in enumerate(tensors)
-                ]
-                asked = [x.requires_grad_() for x, need in zip(leaves, wanted, strict=True) if need]
-                with torch.enable_grad():
-                    out = ctx.attend(*leaves, None if ctx.masks is None else ctx.masks[s])
-                found = iter(torch.autograd.grad(out, asked, grad_out[s]))
-                for place, grad in enumerate(grads):
-                    if grad is not None:
-                        (grad[s] if place < 3 else grad).add_(next(found))
+        for s in () if empty else range(len(grad_out)):
+            leaves = [x[s].detach() if place < 3 else x.detach() for place, x in enumerate(tensors)]
+            asked = [x.requires_grad_() for x, need in zip(leaves, wanted, strict=True) if need]
+            with torch.enable_grad():
+                out = ctx.attend(*leaves, None if ctx.masks is None else ctx.masks[s])
+            found = iter(torch.autograd.grad(out, asked, grad_out[s]))
+            for place, grad in enumerate(grads):
+                if grad is not None and place < 3:
+                    grad[s] = next(found)
+                elif grad is not None:
+                    grad += next(found)
         return None, None, *grads
