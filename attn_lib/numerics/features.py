@@ -300,8 +300,8 @@ class _AttendByFeatures(torch.autograd.Function):
 
 def _slices(phi_q: Tensor, phi_k: Tensor) -> Iterator[slice]:
     """Yield as many slices at a time as have about `_BATCH` features, one at least."""
-    if phi_q.numel() or phi_k.numel():
-        step = max(1, _BATCH * len(phi_q) // max(phi_q.numel(), phi_k.numel()))
+    if largest := max(phi_q.numel(), phi_k.numel()):
+        step = max(1, _BATCH * len(phi_q) // largest)
         for first in range(0, len(phi_q), step):
             yield slice(first, first + step)
 
