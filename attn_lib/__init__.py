@@ -8,8 +8,13 @@ that it implies.
 
 from attn_lib import catalog, costs, layers, masks, numerics
 from attn_lib.mechanisms import (
+    CosformerState,
     LunaState,
     PerformerState,
+    cosformer_attention,
+    cosformer_init_state,
+    cosformer_step,
+    cosformer_weights,
     draw_projection,
     explicit_sparse_attention,
     explicit_sparse_weights,
@@ -37,9 +42,14 @@ from attn_lib.mechanisms import (
 )
 
 __all__ = [
+    "CosformerState",
     "LunaState",
     "PerformerState",
     "catalog",
+    "cosformer_attention",
+    "cosformer_init_state",
+    "cosformer_step",
+    "cosformer_weights",
     "costs",
     "draw_projection",
     "explicit_sparse_attention",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attn_lib.mechanisms import (
+    cosformer_attention,
+    cosformer_weights,
     explicit_sparse_attention,
     explicit_sparse_weights,
     linformer_attention,
@@ -188,5 +190,20 @@ MECHANISMS: tuple[Mechanism, ...] = (
         causal=True,
         time="n r d",
         memory="n (r + d)",
+    ),
+    Mechanism(
+        name="cosformer",
+        title="cosFormer: Rethinking Softmax in Attention",
+        authors="Qin et al.",
+        year=2022,
+        arxiv="2202.08791",
+        key="qin2022cosformer",
+        chapter="10-cosformer",
+        family="reordered product",
+        attention=cosformer_attention,
+        weights=cosformer_weights,
+        causal=True,
+        time="n d²",
+        memory="n d",
     ),
 )

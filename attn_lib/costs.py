@@ -11,6 +11,8 @@ from attn_lib._checks import check_choice, check_positive_int, check_stride
 
 __all__ = [
     "attention_flops",
+    "cosformer_flops",
+    "cosformer_state_numbers",
     "explicit_sparse_flops",
     "kv_cache_bytes",
     "linformer_flops",
@@ -281,6 +283,57 @@ def performer_state_numbers(value_dim: int, *, features: int) -> int:
     check_positive_int("value_dim", value_dim)
     check_positive_int("features", features)
     return features * (value_dim + 1)
+
+
+def cosformer_flops(n: int, head_dim: int, value_dim: int) -> int:
+    """Operations of cosFormer's matrix products, not causal.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens, of queries and of keys.
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+
+    Returns
+    -------
+    int
+        4 n · 2 head_dim · (value_dim + 1): sums over keys, then over features, of numerators and of
+        denominators, with two features for each number of a key. Qin et al. 2022
+        (arXiv:2202.08791).
+
+    Examples
+    --------
+    >>> round(attention_flops(8192**2, 64, 64) / cosformer_flops(8192, 64, 64), 2)
+    63.02
+    """
+    check_positive_int("n", n)
+    return 4 * n * cosformer_state_numbers(head_dim, value_dim)
+
+
+def cosformer_state_numbers(head_dim: int, value_dim: int) -> int:
+    """Numbers that cosFormer keeps to decode one token after another.
+
+    Parameters
+    ----------
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+
+    Returns
+    -------
+    int
+        2 · head_dim · (value_dim + 1), for one head, whatever the length.
+
+    Examples
+    --------
+    As many as the keys and values of 65 tokens have:
+
+    >>> cosformer_state_numbers(64, 64) // (64 + 64)
+    65
+    """
+    check_positive_int("head_dim", head_dim)
+    check_positive_int("value_dim", value_dim)
+    return 2 * head_dim * (value_dim + 1)
 
 
 def reformer_scores(n: int, *, bucket_size: int, num_hashes: int = 1) -> int:

@@ -42,6 +42,7 @@ REFORMER = "mechanisms/reformer.py"
 LINFORMER = "mechanisms/linformer.py"
 LUNA = "mechanisms/luna.py"
 PERFORMER = "mechanisms/performer.py"
+COSFORMER = "mechanisms/cosformer.py"
 MUTANTS = (
     Mutant("softmax", "flip the mask", SOFTMAX, "allowed & key_mask[", "allowed & ~key_mask["),
     Mutant("softmax", "shift the diagonal", "masks.py", "kv_idx <= q_idx", "kv_idx < q_idx"),
@@ -267,6 +268,33 @@ MUTANTS = (
     Mutant(
         "performer", "forget the signs", PERFORMER, ".sign()[:, None]", ".abs().sign()[:, None]"
     ),
+    Mutant(
+        "cosformer",
+        "flip the mask",
+        COSFORMER,
+        "hide_keys(k.to(compute), key_mask), hide_keys(v",
+        "hide_keys(k.to(compute), key_mask if key_mask is None else ~key_mask), hide_keys(v",
+    ),
+    Mutant("cosformer", "shift the diagonal", COSFORMER, "similar.tril()", "similar.tril(-1)"),
+    Mutant("cosformer", "forget causality", COSFORMER, "causal=causal, eps=eps)", "eps=eps)"),
+    Mutant("cosformer", "change the feature map", COSFORMER, "x = x.relu()", "x = x.exp()"),
+    Mutant(
+        "cosformer",
+        "stretch the cosine",
+        COSFORMER,
+        "step = math.pi / (2 * max_len)",
+        "step = math.pi / (2 * max_len + 2)",
+    ),
+    Mutant("cosformer", "stand still", COSFORMER, "norm, place + 1", "norm, place"),
+    Mutant(
+        "cosformer",
+        "take the last query's length for M",
+        COSFORMER,
+        "max(q.shape[2], k.shape[2]), max_len, eps)\n\n    compute = torch.promote_types(q.dtype,"
+        " torch.float32)\n    k, v",
+        "k.shape[2], max_len, eps)\n\n    compute = torch.promote_types(q.dtype,"
+        " torch.float32)\n    k, v",
+    ),
 )
 TESTS = {
     "longformer": ["tests/test_longformer.py", "tests/test_contract.py"],
@@ -277,9 +305,11 @@ TESTS = {
     "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
     "luna": ["tests/test_luna.py", "tests/test_contract.py"],
     "performer": ["tests/test_performer.py", "tests/test_contract.py"],
+    "cosformer": ["tests/test_cosformer.py", "tests/test_contract.py"],
 }
 # What is quick and telling; of the contract, the mechanism's own rows.
 SELECTED = {
+    "tests/test_cosformer.py": "by_hand or any_call or step or longer_of",
     "tests/test_contract.py": "{mechanism}- and masked and (weights_times or gradcheck)",
     "tests/test_longformer.py": "by_hand or projections_serve or any_call",
     "tests/test_sparse_transformer.py": "by_hand or split_gives or any_ or papers_sets and 17-",

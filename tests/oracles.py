@@ -10,6 +10,7 @@ import numpy as np
 __all__ = [
     "attention",
     "best_keys",
+    "cosformer",
     "fixed_local",
     "fixed_summary",
     "linformer",
@@ -310,4 +311,25 @@ def performer(q, k, v, w, kernel="softmax", causal=False, key_mask=None):
                 if seen:
                     rows = zip(similar, seen, strict=True)
                     out[b, h, i] = sum(s * v[b, h, j] for s, j in rows) / sum(similar)
+    return out
+
+
+def cosformer(q, k, v, m=None, causal=False, key_mask=None, eps=1e-6):
+    """Return Qin et al.'s ReLU products times cos(π/2 · (i − j)/M), normalised, pair by pair."""
+    q, k, v = (np.asarray(x, dtype=np.float64) for x in (q, k, v))
+    batch, heads, q_len, _ = q.shape
+    m = max(q_len, k.shape[2]) if m is None else m
+    out = np.zeros((batch, heads, q_len, v.shape[3]))
+    for b in range(batch):
+        real = [j for j in range(v.shape[2]) if key_mask is None or bool(key_mask[b, j])]
+        for h in range(heads):
+            for i in range(q_len):
+                above, below = np.zeros(v.shape[3]), eps
+                for j in real:
+                    if j <= i or not causal:
+                        product = np.maximum(q[b, h, i], 0) @ np.maximum(k[b, h, j], 0)
+                        similar = product * math.cos(math.pi / 2 * (i - j) / m)
+                        above, below = above + similar * v[b, h, j], below + similar
+                if below != 0:
+                    out[b, h, i] = above / below
     return out

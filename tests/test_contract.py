@@ -140,6 +140,11 @@ def _performer(label: str, features: int, *, average: bool = True, **options: An
     return Case("performer", label, given, average=average)
 
 
+def _cosformer(label: str, *, average: bool = False, tied: bool = False, **options: Any) -> Case:
+    """`tied`: the paper's M is the length, so that another length gives other weights."""
+    return Case("cosformer", label, lambda sizes: options, padding=not tied, average=average)
+
+
 def _with_p(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
     """Give Luna an extra sequence of three, and queries and keys as wide as the values."""
     width = v.shape[-1]
@@ -215,6 +220,10 @@ CASES = (
     _luna("elu", average=False),
     _luna("softplus", average=False),
     _luna("nested-averages", causal=False),
+    _cosformer("m-2000", max_len=2000),
+    _cosformer("m-2000-alone", max_len=2000, eps=0.0, average=True),
+    _cosformer("own-length", tied=True),
+    _cosformer("own-length-alone", tied=True, eps=0.0, average=True),
 )
 
 # The options that DESIGN's table gives each mechanism, in the table's order.
@@ -234,6 +243,7 @@ OWN_OPTIONS = {
     "linformer": ("key_projection", "value_projection", "scale"),
     "performer": ("features", "kernel", "orthogonal", "projection"),
     "luna": ("activation",),
+    "cosformer": ("max_len", "eps"),
 }
 POSITIONAL = {"reformer": ("qk", "v"), "luna": ("q", "p", "k", "v")}
 # Luna's queries compare themselves with packed slots, which are made of values.

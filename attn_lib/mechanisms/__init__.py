@@ -1,5 +1,12 @@
 """One file a paper: pure functions from queries, keys and values to outputs or weights."""
 
+from attn_lib.mechanisms.cosformer import (
+    CosformerState,
+    cosformer_attention,
+    cosformer_init_state,
+    cosformer_step,
+    cosformer_weights,
+)
 from attn_lib.mechanisms.explicit_sparse import (
     explicit_sparse_attention,
     explicit_sparse_weights,
@@ -35,8 +42,13 @@ from attn_lib.mechanisms.sparse_transformer import (
 )
 
 __all__ = [
+    "CosformerState",
     "LunaState",
     "PerformerState",
+    "cosformer_attention",
+    "cosformer_init_state",
+    "cosformer_step",
+    "cosformer_weights",
     "draw_projection",
     "explicit_sparse_attention",
     "explicit_sparse_weights",
