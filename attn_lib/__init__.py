@@ -9,6 +9,7 @@ that it implies.
 from attn_lib import catalog, costs, layers, masks, numerics
 from attn_lib.mechanisms import (
     CosformerState,
+    LinearTransformerState,
     LunaState,
     PerformerState,
     cosformer_attention,
@@ -18,6 +19,10 @@ from attn_lib.mechanisms import (
     draw_projection,
     explicit_sparse_attention,
     explicit_sparse_weights,
+    linear_transformer_attention,
+    linear_transformer_init_state,
+    linear_transformer_step,
+    linear_transformer_weights,
     linformer_attention,
     linformer_weights,
     longformer_attention,
@@ -43,6 +48,7 @@ from attn_lib.mechanisms import (
 
 __all__ = [
     "CosformerState",
+    "LinearTransformerState",
     "LunaState",
     "PerformerState",
     "catalog",
@@ -55,6 +61,10 @@ __all__ = [
     "explicit_sparse_attention",
     "explicit_sparse_weights",
     "layers",
+    "linear_transformer_attention",
+    "linear_transformer_init_state",
+    "linear_transformer_step",
+    "linear_transformer_weights",
     "linformer_attention",
     "linformer_weights",
     "longformer_attention",

@@ -15,6 +15,8 @@ __all__ = [
     "cosformer_state_numbers",
     "explicit_sparse_flops",
     "kv_cache_bytes",
+    "linear_transformer_flops",
+    "linear_transformer_state_numbers",
     "linformer_flops",
     "linformer_parameters",
     "linformer_scores",
@@ -279,6 +281,57 @@ def performer_state_numbers(value_dim: int, *, features: int) -> int:
     --------
     >>> performer_state_numbers(64, features=256)
     16640
+    """
+    check_positive_int("value_dim", value_dim)
+    check_positive_int("features", features)
+    return features * (value_dim + 1)
+
+
+def linear_transformer_flops(n: int, value_dim: int, *, features: int) -> int:
+    """Operations of the Linear Transformer's matrix products, not causal.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens, of queries and of keys.
+    value_dim : int
+    features : int
+        Of the feature map; elu(x) + 1 has as many as a key has numbers. The map itself is left out.
+
+    Returns
+    -------
+    int
+        4 n · features · (value_dim + 1): sums over keys, then over features, of numerators and of
+        denominators. Katharopoulos et al. 2020 (arXiv:2006.16236), section 3.2.
+
+    Examples
+    --------
+    >>> attention_flops(4096**2, 64, 64) / linear_transformer_flops(4096, 64, features=64)
+    63.01538461538462
+    """
+    check_positive_int("n", n)
+    return 4 * n * linear_transformer_state_numbers(value_dim, features=features)
+
+
+def linear_transformer_state_numbers(value_dim: int, *, features: int) -> int:
+    """Numbers that a Linear Transformer keeps to decode one token after another.
+
+    Parameters
+    ----------
+    value_dim : int
+    features : int
+
+    Returns
+    -------
+    int
+        features · (value_dim + 1), for one head, whatever the length.
+
+    Examples
+    --------
+    Hardly more than the keys and values of 32 tokens:
+
+    >>> linear_transformer_state_numbers(64, features=64), kv_cache_bytes(32, 64, 64, itemsize=1)
+    (4160, 4096)
     """
     check_positive_int("value_dim", value_dim)
     check_positive_int("features", features)

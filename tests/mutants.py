@@ -42,6 +42,7 @@ REFORMER = "mechanisms/reformer.py"
 LINFORMER = "mechanisms/linformer.py"
 LUNA = "mechanisms/luna.py"
 PERFORMER = "mechanisms/performer.py"
+LINEAR = "mechanisms/linear_transformer.py"
 COSFORMER = "mechanisms/cosformer.py"
 MUTANTS = (
     Mutant("softmax", "flip the mask", SOFTMAX, "allowed & key_mask[", "allowed & ~key_mask["),
@@ -249,14 +250,22 @@ MUTANTS = (
         "real[..., None], -math.inf",
     ),
     Mutant(
-        "performer", "shift the diagonal", "numerics/features.py", "mT).tril_()", "mT).tril_(-1)"
+        "performer",
+        "shift the diagonal",
+        "numerics/features.py",
+        "pairs = (phi_q @ phi_k.mT).tril_()",
+        "pairs = (phi_q @ phi_k.mT).tril_(-1)",
     ),
     Mutant("performer", "drop the scale", PERFORMER, "w.shape[-1] ** -0.25", "1.0"),
     Mutant(
         "performer", "change the feature map", PERFORMER, "projected.sub_(half_norm)", "projected"
     ),
     Mutant(
-        "performer", "keep a head's level", "numerics/features.py", ".mul_(factor)", ".mul_(1.0)"
+        "performer",
+        "keep a head's level",
+        "numerics/features.py",
+        "total *= factor",
+        "total *= 1.0",
     ),
     Mutant(
         "performer",
@@ -267,6 +276,38 @@ MUTANTS = (
     ),
     Mutant(
         "performer", "forget the signs", PERFORMER, ".sign()[:, None]", ".abs().sign()[:, None]"
+    ),
+    Mutant(
+        "linear_transformer",
+        "flip the mask",
+        LINEAR,
+        "phi_k = hide_keys(phi_k, key_mask)",
+        "phi_k = hide_keys(phi_k, key_mask if key_mask is None else ~key_mask)",
+    ),
+    Mutant(
+        "linear_transformer",
+        "shift the diagonal",
+        "numerics/features.py",
+        "_(norm), (phi_q @ phi_k.mT).tril_()",
+        "_(norm), (phi_q @ phi_k.mT).tril_(-1)",
+    ),
+    Mutant("linear_transformer", "change the feature map", LINEAR, "feature_map(k)", "k.exp()"),
+    Mutant(
+        "linear_transformer", "drop epsilon", LINEAR, "causal=causal, eps=eps)", "causal=causal)"
+    ),
+    Mutant(
+        "linear_transformer",
+        "leave padding in the normaliser",
+        LINEAR,
+        "phi_k = hide_keys(phi_k, key_mask)",
+        "phi_k = phi_k * 1",
+    ),
+    Mutant(
+        "linear_transformer",
+        "forget the token at hand",
+        LINEAR,
+        "phi_q @ norm + state.eps",
+        "phi_q @ state.norm + state.eps",
     ),
     Mutant(
         "cosformer",
@@ -305,6 +346,7 @@ TESTS = {
     "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
     "luna": ["tests/test_luna.py", "tests/test_contract.py"],
     "performer": ["tests/test_performer.py", "tests/test_contract.py"],
+    "linear_transformer": ["tests/test_linear_transformer.py", "tests/test_contract.py"],
     "cosformer": ["tests/test_cosformer.py", "tests/test_contract.py"],
 }
 # What is quick and telling; of the contract, the mechanism's own rows.
@@ -316,6 +358,7 @@ SELECTED = {
     "tests/test_explicit_sparse.py": "by_hand or equal_scores or tournament or any_call",
     "tests/test_reformer.py": "by_hand or rounds_add_up or zero_vectors",
     "tests/test_linformer.py": "by_hand or any_lengths or papers_equation",
+    "tests/test_linear_transformer.py": "by_hand or any_call or step",
     "tests/test_performer.py": "by_hand or papers_equation or any_size or reach_back or gaussian",
 }
 

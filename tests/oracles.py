@@ -11,8 +11,10 @@ __all__ = [
     "attention",
     "best_keys",
     "cosformer",
+    "elu_plus_one",
     "fixed_local",
     "fixed_summary",
+    "linear_transformer",
     "linformer",
     "longformer",
     "longformer_visible",
@@ -311,6 +313,30 @@ def performer(q, k, v, w, kernel="softmax", causal=False, key_mask=None):
                 if seen:
                     rows = zip(similar, seen, strict=True)
                     out[b, h, i] = sum(s * v[b, h, j] for s, j in rows) / sum(similar)
+    return out
+
+
+def elu_plus_one(x):
+    """Return Katharopoulos et al.'s φ, entry by entry."""
+    return np.array([a + 1 if a > 0 else math.exp(a) for a in np.ravel(x)]).reshape(np.shape(x))
+
+
+def linear_transformer(q, k, v, phi=elu_plus_one, causal=False, key_mask=None, eps=1e-6):
+    """Return φ(q) Σ φ(k)ᵀ v / (φ(q) · Σ φ(k) + ε), pair by pair; `phi` maps one vector."""
+    q, k, v = (np.asarray(x, dtype=np.float64) for x in (q, k, v))
+    batch, heads, q_len, _ = q.shape
+    out = np.zeros((batch, heads, q_len, v.shape[3]))
+    for b in range(batch):
+        real = [j for j in range(v.shape[2]) if key_mask is None or bool(key_mask[b, j])]
+        for h in range(heads):
+            for i in range(q_len):
+                above, below = np.zeros(v.shape[3]), eps
+                for j in real:
+                    if j <= i or not causal:
+                        similar = float(np.dot(phi(q[b, h, i]), phi(k[b, h, j])))
+                        above, below = above + similar * v[b, h, j], below + similar
+                if below != 0:
+                    out[b, h, i] = above / below
     return out
 
 

@@ -140,6 +140,15 @@ def _performer(label: str, features: int, *, average: bool = True, **options: An
     return Case("performer", label, given, average=average)
 
 
+def _linear(label: str, *, average: bool = True, **options: Any) -> Case:
+    return Case("linear_transformer", label, lambda sizes: options, average=average)
+
+
+def _both_signs(x: Tensor) -> Tensor:
+    """A feature map to twice as many features, half of them zero."""
+    return torch.cat([x.relu(), (-x).relu()], dim=-1)
+
+
 def _cosformer(label: str, *, average: bool = False, tied: bool = False, **options: Any) -> Case:
     """`tied`: the paper's M is the length, so that another length gives other weights."""
     return Case("cosformer", label, lambda sizes: options, padding=not tied, average=average)
@@ -220,6 +229,10 @@ CASES = (
     _luna("elu", average=False),
     _luna("softplus", average=False),
     _luna("nested-averages", causal=False),
+    _linear("elu", average=False),
+    _linear("elu-alone", eps=0.0),
+    _linear("relu", feature_map=torch.relu, eps=0.0),
+    _linear("both-signs", feature_map=_both_signs, eps=0.3, average=False),
     _cosformer("m-2000", max_len=2000),
     _cosformer("m-2000-alone", max_len=2000, eps=0.0, average=True),
     _cosformer("own-length", tied=True),
@@ -243,6 +256,7 @@ OWN_OPTIONS = {
     "linformer": ("key_projection", "value_projection", "scale"),
     "performer": ("features", "kernel", "orthogonal", "projection"),
     "luna": ("activation",),
+    "linear_transformer": ("feature_map", "eps"),
     "cosformer": ("max_len", "eps"),
 }
 POSITIONAL = {"reformer": ("qk", "v"), "luna": ("q", "p", "k", "v")}

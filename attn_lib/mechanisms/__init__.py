@@ -11,6 +11,13 @@ from attn_lib.mechanisms.explicit_sparse import (
     explicit_sparse_attention,
     explicit_sparse_weights,
 )
+from attn_lib.mechanisms.linear_transformer import (
+    LinearTransformerState,
+    linear_transformer_attention,
+    linear_transformer_init_state,
+    linear_transformer_step,
+    linear_transformer_weights,
+)
 from attn_lib.mechanisms.linformer import linformer_attention, linformer_weights
 from attn_lib.mechanisms.longformer import longformer_attention, longformer_weights
 from attn_lib.mechanisms.luna import (
@@ -43,6 +50,7 @@ from attn_lib.mechanisms.sparse_transformer import (
 
 __all__ = [
     "CosformerState",
+    "LinearTransformerState",
     "LunaState",
     "PerformerState",
     "cosformer_attention",
@@ -52,6 +60,10 @@ __all__ = [
     "draw_projection",
     "explicit_sparse_attention",
     "explicit_sparse_weights",
+    "linear_transformer_attention",
+    "linear_transformer_init_state",
+    "linear_transformer_step",
+    "linear_transformer_weights",
     "linformer_attention",
     "linformer_weights",
     "longformer_attention",

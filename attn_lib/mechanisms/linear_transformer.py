@@ -1,0 +1,300 @@
+r"""Linear Transformer: a similarity that is a product of features, so that the brackets move.
+
+Angelos Katharopoulos, Apoorv Vyas, Nikolaos Pappas, François Fleuret. *Transformers are RNNs: Fast
+Autoregressive Transformers with Linear Attention.* 2020, arXiv:2006.16236. With φ(x) = elu(x) + 1
+in the place of the exponential,
+
+    o_i = φ(q_i) Σ_j φ(k_j)ᵀ v_j / (φ(q_i) · Σ_j φ(k_j))
+
+where, in the causal form, j ≤ i: then both sums are the state of a recurrent network,
+
+    S_i = S_{i-1} + φ(k_i)ᵀ v_i,  z_i = z_{i-1} + φ(k_i),  o_i = φ(q_i) S_i / (φ(q_i) · z_i)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attn_lib._checks import (
+    check_finite_number,
+    check_qk,
+    check_qkv,
+    check_sizes,
+    check_step,
+)
+from attn_lib.numerics import elu_plus_one, hide_keys
+from attn_lib.numerics.features import attend_by_features, normalise
+
+__all__ = [
+    "LinearTransformerState",
+    "linear_transformer_attention",
+    "linear_transformer_init_state",
+    "linear_transformer_step",
+    "linear_transformer_weights",
+]
+
+_FeatureMap = Callable[[Tensor], Tensor]
+
+
+def linear_transformer_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    causal: bool = False,
+    key_mask: Tensor | None = None,
+    feature_map: _FeatureMap = elu_plus_one,
+    eps: float = 1e-6,
+) -> Tensor:
+    r"""Attend by a product of features, in time linear in the length.
+
+    .. math:: o_i = \frac{\phi(q_i) \sum_j \phi(k_j)^\top v_j}
+        {\phi(q_i) \cdot \sum_j \phi(k_j) + \varepsilon}
+
+    Parameters
+    ----------
+    q : Tensor, shape (batch, heads, q_len, head_dim)
+    k : Tensor, shape (batch, heads, kv_len, head_dim)
+    v : Tensor, shape (batch, heads, kv_len, value_dim)
+    causal : bool
+        Let position i see positions j ≤ i only; needs q_len == kv_len.
+    key_mask : Tensor of bool, shape (batch, kv_len), optional
+        True = real token. A query that may attend to nothing gets zeros.
+    feature_map : callable
+        φ, the paper's elu(x) + 1 unless given. It gets a tensor (..., length, head_dim), in float32
+        or float64, and returns one (..., length, features) of the same dtype and device. It must
+        treat every vector by itself.
+    eps : float
+        Added to every denominator; at least 0.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, q_len, value_dim)
+        In the dtype of `q`.
+
+    Raises
+    ------
+    TypeError
+        For what is no floating-point tensor, for a mask that is not bool, and for a feature map
+        that cannot be called or returns no tensor.
+    ValueError
+        For shapes, dtypes, devices or options out of range, and for features of another shape,
+        dtype or device.
+
+    Notes
+    -----
+    Time O((q_len + kv_len) · features · value_dim); the causal form also multiplies out the pairs
+    inside chunks of 64 positions. Memory O((q_len + kv_len) · (features + value_dim)), forward and
+    backward: no matrix is kept for any position (`attn_lib.numerics.causal_product`). Their C is
+    our features, their M our value_dim. Scores are not divided by √head_dim.
+
+    φ should not be negative, or a denominator may vanish between values that do not: a row whose
+    denominator is exactly zero gives zeros, and one whose denominator is nearly zero anything. Nor
+    does anything keep features in range: an exponential overflows float32 from 88.8 on (see
+    `performer_attention` for features measured from a level). The features of masked keys are set
+    to zero after φ, since φ(0) need not be zero.
+
+    With `eps` the weights of a row sum to a little less than 1, noticeably so only where all of its
+    similarities are tiny. The paper has no such term; 1e-6 is what the authors' code adds.
+
+    Examples
+    --------
+    Keys that are all alike leave the mean of the values so far:
+
+    >>> k = torch.ones(1, 1, 3, 4)
+    >>> v = torch.tensor([1.0, 2.0, 6.0]).view(1, 1, 3, 1)
+    >>> linear_transformer_attention(k, k, v, causal=True, eps=0.0).flatten()
+    tensor([1.0000, 1.5000, 3.0000])
+    """
+    check_qkv(q, k, v, causal=causal, key_mask=key_mask)
+    _check_options(feature_map, eps)
+
+    compute = torch.promote_types(q.dtype, torch.float32)
+    k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
+    phi_q, phi_k = _features(q.to(compute), k, feature_map)
+    phi_k = hide_keys(phi_k, key_mask)
+    out = attend_by_features(phi_q, phi_k, v, causal=causal, eps=eps)
+    return out.to(q.dtype)
+
+
+def linear_transformer_weights(
+    q: Tensor,
+    k: Tensor,
+    *,
+    causal: bool = False,
+    key_mask: Tensor | None = None,
+    feature_map: _FeatureMap = elu_plus_one,
+    eps: float = 1e-6,
+) -> Tensor:
+    r"""The matrix that `linear_transformer_attention` implies.
+
+    .. math:: a_{ij} = \frac{\phi(q_i) \cdot \phi(k_j)}{\sum_m \phi(q_i) \cdot \phi(k_m) +
+        \varepsilon}
+
+    Parameters
+    ----------
+    q, k, causal, key_mask, feature_map, eps
+        As in `linear_transformer_attention`.
+
+    Returns
+    -------
+    Tensor, shape (batch, heads, q_len, kv_len)
+        In the dtype of `q`. Rows sum to 1 but for `eps`, or to 0 where a query may attend to
+        nothing. Its rank is at most the number of features unless `causal`.
+    """
+    check_qk(q, k, causal=causal, key_mask=key_mask)
+    _check_options(feature_map, eps)
+
+    compute = torch.promote_types(q.dtype, torch.float32)
+    k = hide_keys(k.to(compute), key_mask)
+    phi_q, phi_k = _features(q.to(compute), k, feature_map)
+    similar = phi_q @ hide_keys(phi_k, key_mask).mT  # (batch, heads, q_len, kv_len)
+    if causal:
+        similar = similar.tril()
+    return normalise(similar, similar.sum(dim=-1, keepdim=True) + eps).to(q.dtype)
+
+
+@dataclass(frozen=True)
+class LinearTransformerState:
+    """What the causal Linear Transformer keeps from one token to the next: two sums.
+
+    Attributes
+    ----------
+    values : Tensor, shape (batch, heads, features, value_dim)
+        Sum of φ(k_j)ᵀ v_j over the tokens so far, the paper's S.
+    norm : Tensor, shape (batch, heads, features, 1)
+        Sum of φ(k_j)ᵀ, the paper's Z.
+    head_dim : int
+    feature_map : callable
+    eps : float
+    """
+
+    values: Tensor
+    norm: Tensor
+    head_dim: int
+    feature_map: _FeatureMap
+    eps: float
+
+
+def linear_transformer_init_state(
+    batch: int,
+    heads: int,
+    head_dim: int,
+    value_dim: int,
+    *,
+    feature_map: _FeatureMap = elu_plus_one,
+    eps: float = 1e-6,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> LinearTransformerState:
+    """Return the state of the causal Linear Transformer before the first token.
+
+    Parameters
+    ----------
+    batch, heads, head_dim, value_dim : int
+    feature_map, eps
+        As in `linear_transformer_attention`. The map is called once here, on zeros, to learn how
+        many features there are.
+    dtype : torch.dtype, optional
+        Of the tokens to come; torch's default where it is not given. The sums are kept in float32
+        at least.
+    device : torch.device or str, optional
+        Of the tokens to come; the CPU where it is not given.
+
+    Returns
+    -------
+    LinearTransformerState
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `linear_transformer_attention`.
+    """
+    check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
+    _check_options(feature_map, eps)
+    compute = torch.promote_types(
+        torch.get_default_dtype() if dtype is None else dtype, torch.float32
+    )
+    zero = torch.zeros(1, 1, 1, head_dim, dtype=compute, device="cpu" if device is None else device)
+    features = _features(zero, zero, feature_map)[0].shape[-1]
+    return LinearTransformerState(
+        values=zero.new_zeros(batch, heads, features, value_dim),
+        norm=zero.new_zeros(batch, heads, features, 1),
+        head_dim=head_dim,
+        feature_map=feature_map,
+        eps=eps,
+    )
+
+
+def linear_transformer_step(
+    state: LinearTransformerState, q: Tensor, k: Tensor, v: Tensor
+) -> tuple[LinearTransformerState, Tensor]:
+    """Take one more token into the causal Linear Transformer.
+
+    Parameters
+    ----------
+    state : LinearTransformerState
+        From `linear_transformer_init_state` or the step before; it is left as it is.
+    q, k : Tensor, shape (batch, heads, 1, head_dim)
+    v : Tensor, shape (batch, heads, 1, value_dim)
+
+    Returns
+    -------
+    state : LinearTransformerState
+    out : Tensor, shape (batch, heads, 1, value_dim)
+        In the dtype of `q`; the row that ``linear_transformer_attention(..., causal=True)`` has at
+        this place.
+
+    Raises
+    ------
+    TypeError
+        For what is no state, or no floating-point tensor.
+    ValueError
+        For shapes, dtypes or devices that do not fit.
+
+    Notes
+    -----
+    Time O(features · value_dim) for each head, however many tokens came before.
+    """
+    if not isinstance(state, LinearTransformerState):
+        raise TypeError(f"state must be a LinearTransformerState, got {type(state).__name__}")
+    batch, heads, _, value_dim = state.values.shape
+    check_step(q, k, v, batch=batch, heads=heads, head_dim=state.head_dim, value_dim=value_dim)
+
+    compute = state.values.dtype
+    phi_q, phi_k = _features(q.to(compute), k.to(compute), state.feature_map)
+    values = state.values + phi_k.mT @ v.to(compute)
+    norm = state.norm + phi_k.mT
+    out = normalise(phi_q @ values, phi_q @ norm + state.eps)
+    new = LinearTransformerState(values, norm, state.head_dim, state.feature_map, state.eps)
+    return new, out.to(q.dtype)
+
+
+def _check_options(feature_map: object, eps: object) -> None:
+    if not callable(feature_map):
+        raise TypeError(f"feature_map must be callable, got {type(feature_map).__name__}")
+    if check_finite_number("eps", eps) < 0:
+        raise ValueError(f"eps must be at least 0, got {eps}")
+
+
+def _features(q: Tensor, k: Tensor, feature_map: _FeatureMap) -> tuple[Tensor, Tensor]:
+    """Return φ(q) and φ(k), having looked at what came."""
+    phi_q = feature_map(q)
+    for x, phi in ((q, phi_q), (k, phi_k := feature_map(k))):
+        if not isinstance(phi, Tensor):
+            raise TypeError(f"feature_map must return a tensor, got {type(phi).__name__}")
+        width = phi_q.shape[-1] if phi_q.dim() == 4 else 0
+        if width == 0 or phi.shape != (*x.shape[:-1], width):
+            shape = ", ".join(str(size) for size in x.shape[:-1])
+            raise ValueError(
+                f"feature_map must return shape ({shape}, features) for {tuple(x.shape)}, "
+                f"with as many features for keys as for queries, got {tuple(phi.shape)}"
+            )
+        if phi.dtype != x.dtype or phi.device != x.device:
+            raise ValueError(
+                f"feature_map must keep dtype {x.dtype} and device {x.device}, "
+                f"got {phi.dtype} on {phi.device}"
+            )
+    return phi_q, phi_k
