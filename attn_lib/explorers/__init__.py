@@ -2,6 +2,7 @@
 
 from attn_lib.explorers.attention_on_text import AttentionOnText
 from attn_lib.explorers.estimated_attention import EstimatedAttention
+from attn_lib.explorers.gradient_ladder import GradientLadder
 from attn_lib.explorers.kernel_features import KernelFeatures
 from attn_lib.explorers.longformer_window import LongformerWindow
 from attn_lib.explorers.low_rank_attention import LowRankAttention
@@ -14,6 +15,7 @@ from attn_lib.explorers.topk_selection import TopKSelection
 __all__ = [
     "AttentionOnText",
     "EstimatedAttention",
+    "GradientLadder",
     "KernelFeatures",
     "LSHBuckets",
     "LSHCircle",

@@ -1134,6 +1134,18 @@ function positions(control, text) {
 const SIDE = 264;
 const beside = (width) => (width > 2.2 * SIDE ? width - SIDE : width);
 
+// Labels at the whole powers of ten of an axis in logarithms.
+const decadeTicks = ([low, high]) =>
+  Array.from({ length: high - low + 1 }, (_, k) => [low + k, show(10 ** (low + k))]);
+
+// A few of some places that count up by one: the first, the last, and even steps between.
+function stepTicks(xs) {
+  const [first, last] = [xs[0], xs[xs.length - 1]];
+  const step = [1, 2, 4, 8, 16].find((size) => (last - first) / size <= 5) ?? 16;
+  const inner = xs.filter((x) => x % step === 0 && x > first && last - x >= step / 2 && x < last);
+  return [first, ...inner, last];
+}
+
 // The views: (kit) -> { el, picks, draw(frame, state), point(pick), layout(width) } ----------------
 
 const VIEWS = {
@@ -1905,6 +1917,200 @@ const VIEWS = {
           const weight = decimals(unroot(frame.weights.values[i * n + j]), 2);
           say(fill(words.pair, { ...query, key: label(j), j, weight, a, b, c, d, found }));
         }
+      },
+    };
+  },
+
+  GradientLadder({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const ladder = new CurveChart({
+      title: words.ladder, help: words.help, y: facts.axis, yTicks: decadeTicks(facts.axis),
+      onPick: (k, isFirm) => choose([0, k], isFirm),
+    });
+    const last = new CurveChart({ title: words.last, y: facts.axis, yTicks: decadeTicks(facts.axis) });
+    const kinds = [["outer", "local"], ["inner", "lost-edge"], ["out", "second"], ["qkv", "muted"]];
+    const legend = new Legend();
+    legend.show([...kinds.map(([name, colour]) => [colour, words[name]]), ["reached", words.band]]);
+    const theory = new Legend();
+    const readouts = new Readouts([words.value, words.ratio, words.slope]);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.help),
+      node("div", { class: "ax-side" }, ladder.el, legend.el),
+      node("div", { class: "ax-side" }, last.el, theory.el, readouts.el),
+    );
+    const row = (array, k) => array.values.subarray(k * array.shape[1], (k + 1) * array.shape[1]);
+    const number = (power) => show(Number((10 ** power).toPrecision(2)));
+    const minus = (text) => text.replace("-", "−");
+
+    return {
+      el,
+      start: facts.start,
+      limits: [1, facts.most],
+      layout() {},
+      draw(frame, state) {
+        const { ladder: rows, band, last: ends } = frame;
+        const xs = Array.from({ length: state.depth }, (_, k) => k + 1);
+        ladder.show({
+          xs, xTicks: stepTicks(xs), xLabel: words.ladder_x,
+          lines: [["muted", 0], ["second", 1], ["lost-edge", 2], ["local", 3]].map(([colour, k]) => [colour, row(rows, k)]),
+          band: [row(band, 0), row(band, 1)],
+        });
+        last.show({
+          xs: facts.depths, xTicks: facts.depths, xLabel: words.last_x, isLog: true,
+          lines: [["muted", row(ends, 1)], ["local", row(ends, 0)]],
+        });
+        const power = minus(show(facts.powers[state.norm]));
+        theory.show([["local", words.measured], ["muted", fill(words.theory, { power })]]);
+      },
+      point([, at], frame, state) {
+        const k = Math.min(at, state.depth - 1);
+        const outer = row(frame.ladder, 3);
+        const near = facts.depths.map((depth) => Math.abs(Math.log(depth / state.depth)));
+        const nearest = near.indexOf(Math.min(...near));
+        ladder.mark(k);
+        last.mark(nearest);
+        setText(last.note, fill(words.note, { depth: facts.depths[nearest], value: number(row(frame.last, 0)[nearest]) }));
+        readouts.show([number(outer[k]), number(outer[0] - outer[state.depth - 1]), minus(decimals(frame.slope.values[0], 2))]);
+        say(
+          fill(words.cell, {
+            k: k + 1, depth: state.depth, norm: facts.norms[state.norm], value: number(outer[k]), draws: facts.draws,
+            low: number(row(frame.band, 0)[k]), high: number(row(frame.band, 1)[k]),
+          }),
+        );
+      },
+    };
+  },
+
+  ResidualStream({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const names = ["post", "pre", "deep", "sandwich"].map((name) => words[name]);
+    const colours = ["local", "second", "lost-edge", "muted"];
+    const shares = [[0, "0"], [0.5, "0.5"], [1, "1"]];
+    const sizes = new CurveChart({
+      title: words.sizes, help: words.help, y: facts.sizes, yTicks: [[0, "1"], [0.5, "3.2"], [1, "10"]],
+      onPick: (k, isFirm) => choose([0, Math.max(0, k - 1)], isFirm),
+    });
+    const onPick = (k, isFirm) => choose([0, k], isFirm);
+    const cosines = new CurveChart({ title: words.cosines, help: words.help, y: [0, 1], yTicks: shares, onPick });
+    const costs = new CurveChart({ title: words.costs, help: words.help, y: [0, facts.highest], yTicks: shares, onPick });
+    const legend = new Legend();
+    legend.show(colours.map((colour, r) => [colour, names[r]]));
+    const last = node("div", { class: "ax-side" }, costs.el);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.help),
+      node("div", { class: "ax-side" }, sizes.el, legend.el),
+      node("div", { class: "ax-side" }, cosines.el),
+      last,
+    );
+    const row = (array, r) => array.values.subarray(r * array.shape[1], (r + 1) * array.shape[1]);
+    const each = (value) => names.map((name, r) => `${name} ${value(r)}`).join(", ");
+    const size = (frame, r, k) => show(Number((10 ** row(frame.sizes, r)[k]).toPrecision(2)));
+    const two = (x) => decimals(x, 2).replace("-", "−");
+
+    return {
+      el,
+      start: facts.start,
+      limits: [1, facts.most],
+      layout() {},
+      draw(frame, state) {
+        const depth = frame.cosines.shape[1];
+        const xs = Array.from({ length: depth + 1 }, (_, k) => k);
+        const lines = (array) => colours.map((colour, r) => [colour, row(array, r)]);
+        const blocks = { xs: xs.slice(1), xTicks: stepTicks(xs.slice(1)), xLabel: words.cosines_x };
+        sizes.show({ xs, xTicks: stepTicks(xs), xLabel: words.sizes_x, lines: lines(frame.sizes) });
+        cosines.show({ ...blocks, lines: lines(frame.cosines) });
+        costs.show({ ...blocks, lines: lines(frame.costs) });
+        last.hidden = state.model !== "trained";
+      },
+      point([, at], frame, state) {
+        const depth = frame.cosines.shape[1];
+        const k = Math.min(at, depth - 1);
+        sizes.mark(k + 1);
+        cosines.mark(k);
+        costs.mark(k);
+        const at_ = (array, r) => two(row(array, r)[k]);
+        setText(sizes.note, fill(words.size_note, { k: k + 1, values: each((r) => size(frame, r, k + 1)) }));
+        setText(cosines.note, fill(words.cosine_note, { k: k + 1, values: each((r) => at_(frame.cosines, r)) }));
+        setText(costs.note, fill(words.cost_note, { k: k + 1, values: each((r) => at_(frame.costs, r)) }));
+        say(
+          fill(state.model === "trained" ? words.trained : words.start, {
+            k: k + 1, depth, draws: facts.draws, post: size(frame, 0, k + 1), pre: size(frame, 1, k + 1),
+            post_cosine: at_(frame.cosines, 0), pre_cosine: at_(frame.cosines, 1),
+            post_cost: at_(frame.costs, 0), pre_cost: at_(frame.costs, 1),
+          }),
+        );
+      },
+    };
+  },
+
+  WarmUp({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { steps, rates } = facts;
+    const [low, high] = facts.axis;
+    const nats = [2, 2.5, 3, 3.5].map((value) => [value, show(value)]);
+    const curves = new CurveChart({
+      title: words.curves, help: words.help, y: [low, high], yTicks: nats,
+      onPick: (k, isFirm) => choose([0, k], isFirm),
+    });
+    const finals = new CurveChart({ title: words.finals, y: [low, high], yTicks: nats });
+    const legend = new Legend();
+    const seeds = hint("");
+    const readouts = new Readouts([fill(words.end, { name: words.post }), ""]);
+    const label = readouts.el.lastElementChild.firstElementChild;
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      seeds,
+      node("div", { class: "ax-side" }, curves.el, legend.el),
+      node("div", { class: "ax-side" }, finals.el, readouts.el),
+    );
+    // The values of one form at one place of its rows, lowest first.
+    const across = (array, form, k) => {
+      const [, count, length] = array.shape;
+      return Array.from({ length: count }, (_, s) => array.values[(form * count + s) * length + k]).sort((a, b) => a - b);
+    };
+    const range = (values) => {
+      const [first, last] = [values[0], values[values.length - 1]].map((x) => decimals(x, 2));
+      return first === last ? first : fill(words.range, { low: first, high: last });
+    };
+    const lines = (array) => {
+      const [, count, length] = array.shape;
+      return ["second", "local"].flatMap((colour, r) => {
+        const form = 1 - r; // Post-LN on top
+        return Array.from({ length: count }, (_, s) => [colour, array.values.subarray((form * count + s) * length, (form * count + s + 1) * length)]);
+      });
+    };
+
+    return {
+      el,
+      start: facts.start,
+      limits: [1, steps.length],
+      layout() {},
+      draw(frame, state) {
+        const name = words[["pre", "deep", "sandwich"].find((form) => form === state.other)];
+        setText(seeds, `${words.help} ${fill(words.seeds, { seeds: frame.curves.shape[1] })}`);
+        setText(label, fill(words.end, { name }));
+        legend.show([["local", words.post], ["second", name]]);
+        curves.show({ xs: steps, xTicks: [100, 200, 300].filter((step) => step <= steps[steps.length - 1] + 10), xLabel: words.curves_x, lines: lines(frame.curves) });
+        finals.show({ xs: rates, xTicks: rates, xLabel: words.finals_x, isLog: true, lines: lines(frame.finals) });
+      },
+      point([, k], frame, state) {
+        curves.mark(k);
+        const chosen = rates.map((rate) => Math.abs(Math.log(rate / (1000 * Number(state.rate)))));
+        const at = chosen.indexOf(Math.min(...chosen));
+        finals.mark(at);
+        readouts.show([range(across(frame.finals, 0, at)), range(across(frame.finals, 1, at))]);
+        say(
+          fill(words.point, {
+            rate: state.rate, step: steps[k], name: words[state.other],
+            warmup: state.warmup ? fill(words.warmup, { steps: state.warmup }) : words.no_warmup,
+            post: range(across(frame.curves, 0, k)), other: range(across(frame.curves, 1, k)),
+          }),
+        );
       },
     };
   },
