@@ -15,14 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
+from attn_lib.data._training import TrainingRun, TrainingRuns, load_training_runs
 
 __all__ = [
     "MeasuredRow",
     "Measurements",
     "Passage",
+    "TrainingRun",
+    "TrainingRuns",
     "load_book",
     "load_measurements",
     "load_passage",
+    "load_training_runs",
 ]
 
 _LENGTHS = (128, 512)
