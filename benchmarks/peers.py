@@ -21,6 +21,7 @@ from benchmarks.spec import HEAD_DIM, HEADS, Call, Implementation, Pairs, dense_
 __all__ = [
     "BASELINE",
     "cumulative_luna",
+    "einsum_cosformer",
     "flex_attention",
     "hf_longformer",
     "hf_reformer",
@@ -286,6 +287,33 @@ def cumulative_luna() -> Implementation:
         return product(product(q, k, pack).softmax(-1), pack, v)
 
     return Implementation("a matrix a token", lambda n: attention)
+
+
+def einsum_cosformer(*, causal: bool = False) -> Implementation:
+    """The products that cosFormer's authors publish, written anew: one matrix a token where causal."""
+
+    def features(x: Tensor) -> Tensor:
+        places = torch.arange(1, x.shape[-2] + 1).unsqueeze(1)
+        angle = torch.pi / 2 * places / x.shape[-2]
+        return torch.cat([x.relu() * angle.sin(), x.relu() * angle.cos()], dim=-1)
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        phi_q, phi_k = features(q), features(k)
+        if causal:
+            sums = torch.einsum("bhjr,bhje->bhjre", phi_k, v).cumsum(dim=2)
+            total = torch.einsum("bhir,bhir->bhi", phi_q, phi_k.cumsum(dim=2))
+            out = torch.einsum("bhir,bhire->bhie", phi_q, sums)
+        else:
+            total = torch.einsum("bhir,bhr->bhi", phi_q, phi_k.sum(dim=2))
+            sums = torch.einsum("bhjr,bhje->bhre", phi_k, v)
+            out = torch.einsum("bhir,bhre->bhie", phi_q, sums)
+        return out / total.clamp(min=1e-6).unsqueeze(-1)
+
+    return Implementation(
+        "einsum as published",
+        lambda n: attention,
+        note="the authors' products, written anew: they publish a file and no package",
+    )
 
 
 def lucidrains_reformer(

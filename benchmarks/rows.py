@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmarks.peers import (
     BASELINE,
     cumulative_luna,
+    einsum_cosformer,
     flex_attention,
     hf_longformer,
     hf_reformer,
@@ -179,6 +180,21 @@ def performer_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return performer(q, k, v, causal=True)
 
 
+def cosformer(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
+    """Qin et al. 2022, written out with n × n matrices; M is the length."""
+    q, k, v = q.double(), k.double(), v.double()
+    places = torch.arange(q.shape[-2], dtype=torch.float64)
+    cosine = torch.cos(torch.pi / 2 * (places.unsqueeze(1) - places) / q.shape[-2])
+    similar = q.relu() @ k.relu().transpose(-2, -1) * cosine
+    similar = similar.tril() if causal else similar
+    return similar @ v / similar.sum(-1, keepdim=True)
+
+
+def cosformer_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, with j ≤ i."""
+    return cosformer(q, k, v, causal=True)
+
+
 ROWS = (
     Row(
         "full",
@@ -286,5 +302,17 @@ ROWS = (
         ours("performer_attention", made=random_vectors, features=FEATURES, causal=True),
         performer_causal,
         (lucidrains_performer(PROJECTION, causal=True),),
+    ),
+    Row(
+        "cosformer",
+        ours("cosformer_attention"),
+        cosformer,
+        (einsum_cosformer(),),
+    ),
+    Row(
+        "cosformer causal",
+        ours("cosformer_attention", causal=True),
+        cosformer_causal,
+        (einsum_cosformer(causal=True),),
     ),
 )
