@@ -290,7 +290,7 @@ def cumulative_luna() -> Implementation:
 
 
 def einsum_cosformer(*, causal: bool = False) -> Implementation:
-    """The products that cosFormer's authors publish, written anew: one matrix a token where causal."""
+    """The products that cosFormer's authors publish: one matrix a token where causal."""
 
     def features(x: Tensor) -> Tensor:
         places = torch.arange(1, x.shape[-2] + 1).unsqueeze(1)
