@@ -14,16 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attn_lib.data._decoding import Decoding, DecodingRow, load_decoding
 from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
 from attn_lib.data._training import TrainingRun, TrainingRuns, load_training_runs
 
 __all__ = [
+    "Decoding",
+    "DecodingRow",
     "MeasuredRow",
     "Measurements",
     "Passage",
     "TrainingRun",
     "TrainingRuns",
     "load_book",
+    "load_decoding",
     "load_measurements",
     "load_passage",
     "load_training_runs",

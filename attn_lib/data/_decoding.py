@@ -1,0 +1,114 @@
+"""Measured decoding: what one more token costs after a text of some length."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from attn_lib.data import _measured
+
+__all__ = ["Decoding", "DecodingRow", "load_decoding"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class DecodingRow:
+    """One way to write, after one length of text.
+
+    Attributes
+    ----------
+    decoder : str
+        ``"KV cache"`` for softmax attention, or a mechanism of this library.
+    n : int
+        Tokens read before.
+    ms : float
+        Median time of one more token, all heads of one layer.
+    ms_quartiles : tuple of float
+    state_bytes : int
+        What is kept of the n tokens, all heads of one layer.
+    """
+
+    decoder: str
+    n: int
+    ms: float
+    ms_quartiles: tuple[float, float]
+    state_bytes: int
+
+    @property
+    def tokens_per_second(self) -> float:
+        """One thousand over `ms`."""
+        return 1e3 / self.ms
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """All rows of the file, with the date and the machine."""
+
+    date: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str | None]
+    settings: Mapping[str, Any]
+    rows: tuple[DecodingRow, ...]
+
+    @property
+    def decoders(self) -> tuple[str, ...]:
+        """The ways to write that were measured."""
+        return tuple(dict.fromkeys(row.decoder for row in self.rows))
+
+    def select(self, decoder: str) -> tuple[DecodingRow, ...]:
+        """Return the rows of one way to write, ascending in n.
+
+        Raises
+        ------
+        ValueError
+            If it was not measured.
+        """
+        if decoder not in self.decoders:
+            raise ValueError(f"decoder must be one of {self.decoders}, got {decoder!r}")
+        found = (row for row in self.rows if row.decoder == decoder)
+        return tuple(sorted(found, key=lambda row: row.n))
+
+
+def load_decoding() -> Decoding:
+    """Load what decoding was measured to cost.
+
+    Returns
+    -------
+    Decoding
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was measured.
+    ValueError
+        If the file has another schema than this version reads.
+
+    Notes
+    -----
+    The file is written by ``python -m benchmarks.decoding``.
+    """
+    path = _measured._folder() / "decoding.json"
+    if not path.exists():
+        raise FileNotFoundError("decoding must be measured: python -m benchmarks.decoding does it")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if document["schema_version"] != SCHEMA_VERSION:
+        found = document["schema_version"]
+        raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {found} in {path.name}")
+    rows = tuple(
+        DecodingRow(
+            decoder=row["decoder"],
+            n=row["n"],
+            ms=row["ms"],
+            ms_quartiles=tuple(row["ms_quartiles"]),
+            state_bytes=row["state_bytes"],
+        )
+        for row in document["rows"]
+    )
+    return Decoding(
+        date=document["date"],
+        machine=document["machine"],
+        versions=document["versions"],
+        settings=document["settings"],
+        rows=rows,
+    )
