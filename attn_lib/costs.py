@@ -13,6 +13,7 @@ __all__ = [
     "attention_flops",
     "cosformer_flops",
     "cosformer_state_numbers",
+    "efficient_flops",
     "explicit_sparse_flops",
     "kv_cache_bytes",
     "linear_transformer_flops",
@@ -285,6 +286,35 @@ def performer_state_numbers(value_dim: int, *, features: int) -> int:
     check_positive_int("value_dim", value_dim)
     check_positive_int("features", features)
     return features * (value_dim + 1)
+
+
+def efficient_flops(n: int, head_dim: int, value_dim: int) -> int:
+    """Operations of Efficient Attention's two products.
+
+    Parameters
+    ----------
+    n : int
+        Length, in tokens, of queries and of keys.
+    head_dim, value_dim : int
+        Widths of a key and of a value, in numbers.
+
+    Returns
+    -------
+    int
+        2 n · head_dim · value_dim for the context vectors, and as many for their mixtures. The
+        softmaxes, a few operations for each number of q and k, are left out. Shen et al. 2018
+        (arXiv:1812.01243), section 3.
+
+    Examples
+    --------
+    With widths of 64 it is as dear as full attention at 64 tokens:
+
+    >>> efficient_flops(64, 64, 64) == attention_flops(64**2, 64, 64)
+    True
+    """
+    for name, value in (("n", n), ("head_dim", head_dim), ("value_dim", value_dim)):
+        check_positive_int(name, value)
+    return 4 * n * head_dim * value_dim
 
 
 def linear_transformer_flops(n: int, value_dim: int, *, features: int) -> int:

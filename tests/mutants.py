@@ -42,6 +42,7 @@ REFORMER = "mechanisms/reformer.py"
 LINFORMER = "mechanisms/linformer.py"
 LUNA = "mechanisms/luna.py"
 PERFORMER = "mechanisms/performer.py"
+EFFICIENT = "mechanisms/efficient.py"
 LINEAR = "mechanisms/linear_transformer.py"
 COSFORMER = "mechanisms/cosformer.py"
 MUTANTS = (
@@ -278,6 +279,41 @@ MUTANTS = (
         "performer", "forget the signs", PERFORMER, ".sign()[:, None]", ".abs().sign()[:, None]"
     ),
     Mutant(
+        "efficient",
+        "flip the mask",
+        EFFICIENT,
+        "else key_mask[:, None, None, :]",
+        "else ~key_mask[:, None, None, :]",
+    ),
+    Mutant(
+        "efficient",
+        "shift the positions",
+        EFFICIENT,
+        "context = templates.mT",
+        "context = templates.roll(1, -2).mT",
+    ),
+    Mutant(
+        "efficient",
+        "drop the scale",
+        EFFICIENT,
+        "hide_keys(k, key_mask) * scale",
+        "hide_keys(k, key_mask)",
+    ),
+    Mutant(
+        "efficient",
+        "normalise keys over their features",
+        EFFICIENT,
+        "masked_softmax(k.mT, real).mT",
+        "hide_keys(k.softmax(dim=-1), key_mask)",
+    ),
+    Mutant(
+        "efficient",
+        "count padding too",
+        EFFICIENT,
+        "key_mask.sum(dim=1)",
+        "torch.ones_like(key_mask).sum(dim=1)",
+    ),
+    Mutant(
         "linear_transformer",
         "flip the mask",
         LINEAR,
@@ -346,6 +382,7 @@ TESTS = {
     "linformer": ["tests/test_linformer.py", "tests/test_contract.py"],
     "luna": ["tests/test_luna.py", "tests/test_contract.py"],
     "performer": ["tests/test_performer.py", "tests/test_contract.py"],
+    "efficient": ["tests/test_efficient.py", "tests/test_contract.py"],
     "linear_transformer": ["tests/test_linear_transformer.py", "tests/test_contract.py"],
     "cosformer": ["tests/test_cosformer.py", "tests/test_contract.py"],
 }
@@ -358,6 +395,7 @@ SELECTED = {
     "tests/test_explicit_sparse.py": "by_hand or equal_scores or tournament or any_call",
     "tests/test_reformer.py": "by_hand or rounds_add_up or zero_vectors",
     "tests/test_linformer.py": "by_hand or any_lengths or papers_equation",
+    "tests/test_efficient.py": "by_hand or any_call",
     "tests/test_linear_transformer.py": "by_hand or any_call or step",
     "tests/test_performer.py": "by_hand or papers_equation or any_size or reach_back or gaussian",
 }

@@ -11,6 +11,7 @@ __all__ = [
     "attention",
     "best_keys",
     "cosformer",
+    "efficient",
     "elu_plus_one",
     "fixed_local",
     "fixed_summary",
@@ -313,6 +314,31 @@ def performer(q, k, v, w, kernel="softmax", causal=False, key_mask=None):
                 if seen:
                     rows = zip(similar, seen, strict=True)
                     out[b, h, i] = sum(s * v[b, h, j] for s, j in rows) / sum(similar)
+    return out
+
+
+def efficient(q, k, v, normalization="softmax", key_mask=None):
+    """Return Shen et al.'s mixtures of context vectors, one feature after another."""
+    q, k, v = (np.asarray(x, dtype=np.float64) for x in (q, k, v))
+    batch, heads, q_len, head_dim = q.shape
+    out = np.zeros((batch, heads, q_len, v.shape[3]))
+    for b in range(batch):
+        real = [j for j in range(v.shape[2]) if key_mask is None or bool(key_mask[b, j])]
+        for h in range(heads):
+            for c in range(head_dim if real else 0):
+                column = [k[b, h, j, c] for j in real]
+                if normalization == "softmax":
+                    powers = [math.exp(x - max(column)) for x in column]
+                    shares = [p / sum(powers) for p in powers]
+                else:
+                    shares = [x / math.sqrt(len(real)) for x in column]
+                context = sum(s * v[b, h, j] for s, j in zip(shares, real, strict=True))
+                for i in range(q_len):
+                    mixed = q[b, h, i, c] / math.sqrt(len(real))
+                    if normalization == "softmax":
+                        powers = [math.exp(x - max(q[b, h, i])) for x in q[b, h, i]]
+                        mixed = powers[c] / sum(powers)
+                    out[b, h, i] += mixed * context
     return out
 
 

@@ -154,6 +154,10 @@ def _cosformer(label: str, *, average: bool = False, tied: bool = False, **optio
     return Case("cosformer", label, lambda sizes: options, padding=not tied, average=average)
 
 
+def _efficient(label: str, *, average: bool = True, **options: Any) -> Case:
+    return Case("efficient", label, lambda sizes: options, causal=False, average=average)
+
+
 def _with_p(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
     """Give Luna an extra sequence of three, and queries and keys as wide as the values."""
     width = v.shape[-1]
@@ -229,6 +233,8 @@ CASES = (
     _luna("elu", average=False),
     _luna("softplus", average=False),
     _luna("nested-averages", causal=False),
+    _efficient("softmax"),
+    _efficient("scaling", normalization="scaling", average=False),
     _linear("elu", average=False),
     _linear("elu-alone", eps=0.0),
     _linear("relu", feature_map=torch.relu, eps=0.0),
@@ -256,6 +262,7 @@ OWN_OPTIONS = {
     "linformer": ("key_projection", "value_projection", "scale"),
     "performer": ("features", "kernel", "orthogonal", "projection"),
     "luna": ("activation",),
+    "efficient": ("normalization",),
     "linear_transformer": ("feature_map", "eps"),
     "cosformer": ("max_len", "eps"),
 }

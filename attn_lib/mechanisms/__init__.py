@@ -7,6 +7,11 @@ from attn_lib.mechanisms.cosformer import (
     cosformer_step,
     cosformer_weights,
 )
+from attn_lib.mechanisms.efficient import (
+    efficient_attention,
+    efficient_factors,
+    efficient_weights,
+)
 from attn_lib.mechanisms.explicit_sparse import (
     explicit_sparse_attention,
     explicit_sparse_weights,
@@ -58,6 +63,9 @@ __all__ = [
     "cosformer_step",
     "cosformer_weights",
     "draw_projection",
+    "efficient_attention",
+    "efficient_factors",
+    "efficient_weights",
     "explicit_sparse_attention",
     "explicit_sparse_weights",
     "linear_transformer_attention",
