@@ -24,7 +24,6 @@ from attn_lib.numerics import (
     attend_over_parts,
     hide_keys,
     masked_softmax,
-    pad_length,
     stretch,
 )
 
@@ -106,30 +105,25 @@ def longformer_attention(
     compute = torch.promote_types(q.dtype, torch.float32)
     window_q, scale = q.to(compute), q.shape[-1] ** -0.5
     window_k, window_v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    real = key_mask
-    if real is None:
-        real = torch.ones(k.shape[0], k.shape[2], dtype=torch.bool, device=k.device)
     hub = torch.tensor(hubs, dtype=torch.long, device=q.device)
+    real, outside = key_mask, key_mask
+    if hubs:
+        if real is None:
+            real = torch.ones(k.shape[0], k.shape[2], dtype=torch.bool, device=k.device)
+        outside = real.index_fill(1, hub, False)  # a hub is seen as a hub, not twice
 
     def attend(which: list[int], step: int) -> Tensor:
         band = _Band.fit(q.shape[2], k.shape[2], window, step, causal=causal)
         heads = slice(None) if len(which) == q.shape[1] else which
-        padded_q = band.pad_queries(window_q[:, heads])
-        outside = real.index_fill(1, hub, False)  # a hub is seen as a hub, not twice
-        sources = [
-            (
-                band.pad_keys(window_k[:, heads]),
-                band.pad_keys(window_v[:, heads]),
-                band.pad_keys(outside[:, None, :, None])[:, 0, :, 0],
-            ),
-            (window_k[:, heads][:, :, hub], window_v[:, heads][:, :, hub], real[:, hub]),
-        ]
-        parts = [*band.parts(q.device), *_hub_parts(hub, q.shape[2], causal=causal)]
-        out = attend_over_parts(padded_q, sources, parts, scale=scale)
-        return out if out.shape[2] == q.shape[2] else out[:, :, : q.shape[2]]
+        near_k, near_v = window_k[:, heads], window_v[:, heads]
+        sources, parts = [(near_k, near_v, outside)], [*band.parts(q.device)]
+        if real is not None and hubs:
+            sources.append((near_k[:, :, hub], near_v[:, :, hub], real[:, hub]))
+            parts += _hub_parts(hub, q.shape[2], causal=causal)
+        return attend_over_parts(window_q[:, heads], sources, parts, scale=scale)
 
     out = _by_dilation(attend, dilations)
-    if hubs:
+    if real is not None and hubs:
         allowed = real[:, None, None, :]
         if causal:
             allowed = allowed & (hub[:, None] >= torch.arange(k.shape[2], device=k.device))
@@ -249,13 +243,15 @@ class _Band:
 
     With a dilation δ the positions of one remainder mod δ are a sequence of their own, in which the
     window has no gaps. Every stretch is `reach` blocks longer than its block on each side; those of
-    every `span`-th block do not overlap, so one view shows them all.
+    every `span`-th block do not overlap, so one view shows them all. A block near an end, whose
+    stretch is cut off, is a part by itself.
     """
 
+    q_len: int
+    kv_len: int
     window: int
     dilation: int
     block: int
-    q_blocks: int
     causal: bool
 
     @classmethod
@@ -263,9 +259,8 @@ class _Band:
         """The band of a window that reaches no farther than the sequence."""
         window = min(window, max(0, max(q_len, kv_len) - 1) // dilation)
         dilation = dilation if window else 1
-        places = -(-q_len // dilation)
-        block = max(1, min(_BLOCK, places, max(16, window)))
-        return cls(window, dilation, block, -(-places // block), causal)
+        block = max(1, min(_BLOCK, -(-q_len // dilation), max(16, window)))
+        return cls(q_len, kv_len, window, dilation, block, causal)
 
     @property
     def reach(self) -> int:
@@ -277,43 +272,57 @@ class _Band:
         """Blocks in the stretch of keys of one block of queries."""
         return self.reach + 1 if self.causal else 2 * self.reach + 1
 
-    def pad_queries(self, x: Tensor) -> Tensor:
-        """(..., q_len, width) → (..., q_blocks · block · dilation, width)."""
-        return pad_length(x, self.q_blocks * self.block * self.dilation)
-
-    def pad_keys(self, x: Tensor) -> Tensor:
-        """Put `reach` blocks in front, and as many behind as the last block of queries needs."""
-        unit = self.block * self.dilation
-        x = x[..., : (self.q_blocks + self.span - 1 - self.reach) * unit, :]
-        behind = (self.q_blocks + self.span - 1 - self.reach) * unit - x.shape[-2]
-        return F.pad(x, (0, 0, self.reach * unit, behind))
-
     def parts(self, device: torch.device) -> Iterator[Part]:
-        """Disjoint rectangles that hold the window's pairs."""
-        place = torch.arange(self.block, device=device)[:, None]
-        key_place = torch.arange(self.span * self.block, device=device) - self.reach * self.block
-        allowed = (place - key_place).abs() <= self.window
-        if self.causal:
-            allowed &= key_place <= place
+        """Disjoint rectangles that hold the window's pairs; each query is in one at most."""
+        block, reach, span = self.block, self.reach, self.span
+        inner_allowed = self._allowed(block, -reach * block, span * block, device)
         for remainder in range(self.dilation):
-            for first in range(min(self.span, self.q_blocks)):
-                rows = partial(self._rows, first=first, remainder=remainder)
-                columns = partial(self._columns, first=first, remainder=remainder)
-                yield Part(rows, columns, allowed[None])
+            q_len, kv_len = (
+                len(range(remainder, length, self.dilation)) for length in (self.q_len, self.kv_len)
+            )
+            inner = range(reach, min(q_len // block, kv_len // block - span + reach + 1))
+            for first in inner[:span]:
+                groups = len(inner[first - reach :: span])
+                rows = partial(self._rows, remainder=remainder, first=first, groups=groups)
+                columns = partial(self._columns, remainder=remainder, first=first, groups=groups)
+                yield Part(rows, columns, inner_allowed)
+            for first in range(0, q_len, block):
+                if first // block in inner:
+                    continue
+                last = min(first + block, q_len)
+                left = max(0, first - self.window)
+                right = min(last if self.causal else last + self.window, kv_len)
+                if left < right:
+                    rows = partial(self._stretch, remainder=remainder, first=first, last=last)
+                    columns = partial(self._stretch, remainder=remainder, first=left, last=right)
+                    shape = (last - first, left - first, right - left)
+                    yield Part(rows, columns, self._allowed(*shape, device))
 
-    def _rows(self, x: Tensor, *, first: int, remainder: int) -> Tensor:
+    def _allowed(self, rows: int, first: int, columns: int, device: torch.device) -> Tensor:
+        """Which of the keys from `first` on, counted from the first query, the window holds."""
+        place = torch.arange(rows, device=device)[:, None]
+        key_place = torch.arange(first, first + columns, device=device)
+        allowed = (place - key_place).abs() <= self.window
+        return (allowed & (key_place <= place) if self.causal else allowed)[None]
+
+    def _rows(self, x: Tensor, *, remainder: int, first: int, groups: int) -> Tensor:
         """(slices, length, width) → (slices, every span-th block, places, width)."""
-        return self._blocks(x, remainder)[:, first :: self.span]
+        x = x[:, remainder :: self.dilation]
+        last = first + (groups - 1) * self.span + 1
+        blocks = x[:, first * self.block : last * self.block].unflatten(1, (-1, self.block))
+        chosen: Tensor = blocks[:, :: self.span]
+        return chosen
 
-    def _columns(self, x: Tensor, *, first: int, remainder: int) -> Tensor:
+    def _columns(self, x: Tensor, *, remainder: int, first: int, groups: int) -> Tensor:
         """(slices, length, width) → (slices, the stretches of those blocks, places, width)."""
-        groups = len(range(first, self.q_blocks, self.span))
-        blocks = self._blocks(x, remainder)[:, first : first + groups * self.span]
-        return blocks.reshape(len(x), groups, self.span * self.block, x.shape[-1])
+        x = x[:, remainder :: self.dilation]
+        left, size = (first - self.reach) * self.block, self.span * self.block
+        stretches: Tensor = x[:, left : left + groups * size].unflatten(1, (groups, size))
+        return stretches
 
-    def _blocks(self, x: Tensor, remainder: int) -> Tensor:
-        """(slices, length, width) → (slices, blocks, places, width), one remainder's positions."""
-        return x.view(len(x), -1, self.block, self.dilation, x.shape[-1])[:, :, :, remainder]
+    def _stretch(self, x: Tensor, *, remainder: int, first: int, last: int) -> Tensor:
+        """(slices, length, width) → (slices, 1, last - first, width)."""
+        return stretch(x[:, remainder :: self.dilation], first=first, last=last)
 
 
 def _hub_parts(hub: Tensor, q_len: int, *, causal: bool) -> Iterator[Part]:

@@ -141,7 +141,8 @@ class _EluPlusOne(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> Tensor:
         (out,) = ctx.saved_tensors
-        return grad_out * out.clamp(max=1.0)
+        grad: Tensor = grad_out * out.clamp(max=1.0)
+        return grad
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,10 @@ def attend_over_parts(
     the inputs, the output, one number a query, and at most a fixed number of scores at a time.
 
     Every part gives a row's maximum, its sum of exponentials and its weighted sum of values, and
-    two such triples merge exactly [1]_. The backward pass computes the weights of a part again from
-    the row's log-sum-exp, as FlashAttention does [2]_:
-    :math:`P = e^{S - z}`, :math:`dS = P \circ (dO\,V^\top - \operatorname{rowsum}(dO \circ O))`.
-    First derivatives only.
+    two such triples merge exactly [1]_; where no query is in two parts there is nothing to merge.
+    The backward pass computes the weights of a part again, as FlashAttention does [2]_:
+    :math:`P = e^{S - z}`, with z the row's log-sum-exp, and
+    :math:`dS = P \circ (dO\,V^\top - \operatorname{rowsum}(dO \circ O))`. First derivatives only.
 
     References
     ----------
@@ -217,10 +218,61 @@ def attend_over_parts(
     masks = tuple(
         None if mask is None else mask.repeat_interleave(heads, dim=0) for _, _, mask in sources
     )
-    out: Tensor = _AttendOverParts.apply(  # type: ignore[no-untyped-call]
-        q.flatten(0, 1), scale, tuple(parts), masks, *tensors
+    flat_q = q.flatten(0, 1)
+    function = _AttendOnce if _in_one_part(flat_q, parts) else _AttendOverParts
+    out: Tensor = function.apply(  # type: ignore[no-untyped-call]
+        flat_q, scale, tuple(parts), masks, *tensors
     )
     return out.view(batch, heads, *out.shape[1:])
+
+
+def _in_one_part(q: Tensor, parts: Sequence[Part]) -> bool:
+    """Whether no query is in two parts."""
+    times = torch.zeros(1, q.shape[1], 1, dtype=torch.int32, device="cpu")
+    for part in parts:
+        part.rows(times).add_(1)
+    return not (times > 1).any()
+
+
+class _AttendOnce(torch.autograd.Function):
+    """No query is in two parts: nothing to merge, and torch's fused softmax does a whole row."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        scale: float,
+        parts: tuple[Part, ...],
+        masks: tuple[Tensor | None, ...],
+        *tensors: Tensor,
+    ) -> Tensor:
+        keys, values = tensors[0::2], tensors[1::2]
+        out = q.new_zeros(*q.shape[:2], values[0].shape[-1])
+        for tile in _tiles(parts, masks, q, keys):
+            tile.rows(out).copy_(tile.weights(q, keys, scale) @ tile.columns(values))
+        ctx.scale, ctx.parts, ctx.masks = scale, parts, masks
+        ctx.save_for_backward(q, out, *tensors)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        q, out, *tensors = ctx.saved_tensors
+        keys, values = tensors[0::2], tensors[1::2]
+        inner = (grad_out * out).sum(dim=-1, keepdim=True)
+        grad_q = torch.zeros_like(q)
+        grad_keys = [torch.zeros_like(k) for k in keys]
+        grad_values = [torch.zeros_like(v) for v in values]
+        for tile in _tiles(ctx.parts, ctx.masks, q, keys):
+            weights = tile.weights(q, keys, ctx.scale)
+            grad_rows = tile.rows(grad_out)
+            tile.columns(grad_values).add_(weights.mT @ grad_rows)
+            grad_scores = grad_rows @ tile.columns(values).mT
+            grad_scores.sub_(tile.rows(inner)).mul_(weights)
+            tile.rows(grad_q).copy_(grad_scores @ tile.columns(keys)).mul_(ctx.scale)
+            tile.columns(grad_keys).add_(grad_scores.mT @ tile.rows(q), alpha=ctx.scale)
+        grads = [x for pair in zip(grad_keys, grad_values, strict=True) for x in pair]
+        return grad_q, None, None, None, *grads
 
 
 class _AttendOverParts(torch.autograd.Function):
@@ -291,6 +343,7 @@ class _Tile:
     slices: slice
     groups: slice
     ceilings: tuple[tuple[slice, Tensor], ...]  # for some columns, -inf where there is no pair
+    hollow: bool  # whether a row may have no pair at all
 
     def rows(self, x: Tensor) -> Tensor:
         """View this tile's rows of x (slices, q_len, width)."""
@@ -307,6 +360,13 @@ class _Tile:
             scores[..., columns].clamp_(max=ceiling)  # much faster than filling through a mask
         return scores
 
+    def weights(self, q: Tensor, keys: Sequence[Tensor], scale: float) -> Tensor:
+        """Softmax of each row's scores; zeros where it has no pair."""
+        scores = self.scores(q, keys, scale)
+        empty = scores.amax(dim=-1, keepdim=True) == -math.inf if self.hollow else None
+        weights = torch.softmax(scores, dim=-1, out=scores)
+        return weights if empty is None else weights.masked_fill_(empty, 0.0)
+
 
 def _tiles(
     parts: Sequence[Part],
@@ -320,10 +380,11 @@ def _tiles(
         groups, per_group = rows.shape[1], rows.shape[2] * columns.shape[2]
         if groups * per_group == 0:
             continue
-        partial = []
+        partial, hollow = [], False
         if part.allowed is not None:
             ragged = _runs(~part.allowed.all(dim=0).all(dim=0))
             partial = [(run, _ceiling(part.allowed[..., run], q.dtype)) for run in ragged]
+            hollow = not part.allowed.any(dim=-1).all()
         group_step = max(1, min(groups, _CHUNK // per_group))
         slice_step = max(1, _CHUNK // (group_step * per_group))
         for first_slice in range(0, len(q), slice_step):
@@ -331,12 +392,13 @@ def _tiles(
             for first in range(0, groups, group_step):
                 chosen = slice(first, first + group_step)
                 ceilings = [(run, x if len(x) == 1 else x[chosen]) for run, x in partial]
-                mask = masks[part.source]
+                mask, padded = masks[part.source], False
                 if mask is not None:
                     real = part.columns(mask[slices, :, None])[:, chosen, None, :, 0]
-                    if not real.all():  # most tiles have no padding, and save the pass
+                    padded = not real.all()
+                    if padded:  # most tiles have no padding, and save the pass
                         ceilings.append((slice(None), _ceiling(real, q.dtype)))
-                yield _Tile(part, slices, chosen, tuple(ceilings))
+                yield _Tile(part, slices, chosen, tuple(ceilings), hollow or padded)
 
 
 def _ceiling(allowed: Tensor, dtype: torch.dtype) -> Tensor:
