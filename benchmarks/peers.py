@@ -6,6 +6,7 @@ Nothing here is imported before a row asks for it; a missing package makes its p
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from benchmarks.spec import HEAD_DIM, HEADS, Call, Implementation, Pairs, dense_mask
+from benchmarks.spec import HEAD_DIM, HEADS, Absent, Call, Implementation, Pairs, dense_mask
 
 __all__ = [
     "BASELINE",
+    "cumulative_linear",
     "cumulative_luna",
     "einsum_cosformer",
+    "fast_transformers",
+    "fla_chunks",
     "flex_attention",
     "hf_longformer",
     "hf_reformer",
@@ -30,6 +34,7 @@ __all__ = [
     "lucidrains_performer",
     "lucidrains_reformer",
     "masked_sdpa",
+    "plain_linear",
     "plain_luna",
     "plain_softmax",
     "plain_topk",
@@ -313,6 +318,82 @@ def einsum_cosformer(*, causal: bool = False) -> Implementation:
         "einsum as published",
         lambda n: attention,
         note="the authors' products, written anew: they publish a file and no package",
+    )
+
+
+def plain_linear() -> Implementation:
+    """Linear attention as torch operations: two products over all heads at once."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        phi_q, phi_k = nn.functional.elu(q) + 1, nn.functional.elu(k) + 1
+        total = phi_q @ phi_k.sum(dim=-2).unsqueeze(-1)
+        return phi_q @ (phi_k.transpose(-2, -1) @ v) / (total + 1e-6)
+
+    return Implementation("plain products", lambda n: attention)
+
+
+def cumulative_linear() -> Implementation:
+    """Causal linear attention as a cumulative sum of one matrix a token, which autograd keeps."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        phi_q, phi_k = nn.functional.elu(q) + 1, nn.functional.elu(k) + 1
+        sums = (phi_k.unsqueeze(-1) * v.unsqueeze(-2)).cumsum(dim=-3)
+        total = (phi_q * phi_k.cumsum(dim=-2)).sum(dim=-1, keepdim=True)
+        return (phi_q.unsqueeze(-2) @ sums).squeeze(-2) / (total + 1e-6)
+
+    return Implementation("a matrix a token", lambda n: attention)
+
+
+def fast_transformers(*, causal: bool = False) -> Implementation:
+    """The attention core of the authors' package; where causal, its product in C++."""
+
+    def make(n: int) -> Call:
+        from fast_transformers.attention.causal_linear_attention import CausalLinearAttention
+        from fast_transformers.attention.linear_attention import LinearAttention
+        from fast_transformers.masking import FullMask, LengthMask, TriangularCausalMask
+
+        layer = CausalLinearAttention(HEAD_DIM) if causal else LinearAttention(HEAD_DIM)
+        mask = TriangularCausalMask(n) if causal else FullMask(n)
+        lengths = LengthMask(torch.full((1,), n), max_len=n)
+
+        def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            merged = (x.transpose(1, 2) for x in (q, k, v))
+            out: Tensor = layer(*merged, mask, lengths, lengths)
+            return out.transpose(1, 2)
+
+        return attention
+
+    return Implementation("fast-transformers", make, package="pytorch-fast-transformers")
+
+
+def fla_chunks() -> Implementation:
+    """The chunked product in plain torch of flash-linear-attention, whose kernels need a GPU."""
+
+    def make(n: int) -> Call:
+        found = importlib.util.find_spec("fla")
+        if found is None or not found.submodule_search_locations:
+            raise Absent("No module named 'fla'")
+        # Importing the package would import Triton, which this one file does not use.
+        path = f"{found.submodule_search_locations[0]}/ops/linear_attn/naive.py"
+        spec = importlib.util.spec_from_file_location("fla_naive", path)
+        if spec is None or spec.loader is None:
+            raise Absent(f"no {path}")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+        def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            phi_q, phi_k = nn.functional.elu(q) + 1, nn.functional.elu(k) + 1
+            merged = (x.transpose(1, 2) for x in (phi_q, phi_k, v))
+            out: Tensor = module.naive_chunk_linear_attn(*merged, scale=1.0, normalize=True)
+            return out.transpose(1, 2)
+
+        return attention
+
+    return Implementation(
+        "flash-linear-attention, in torch",
+        make,
+        package="fla-core",
+        note="lengths that are multiples of 64",
     )
 
 

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from benchmarks.peers import (
     BASELINE,
+    cumulative_linear,
     cumulative_luna,
     einsum_cosformer,
+    fast_transformers,
+    fla_chunks,
     flex_attention,
     hf_longformer,
     hf_reformer,
@@ -20,6 +23,7 @@ from benchmarks.peers import (
     lucidrains_performer,
     lucidrains_reformer,
     masked_sdpa,
+    plain_linear,
     plain_luna,
     plain_softmax,
     plain_topk,
@@ -180,6 +184,20 @@ def performer_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return performer(q, k, v, causal=True)
 
 
+def linear(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
+    """Katharopoulos et al. 2020, elu + 1, written out with n × n matrices."""
+    q, k, v = q.double(), k.double(), v.double()
+    phi_q, phi_k = (torch.nn.functional.elu(x) + 1 for x in (q, k))
+    similar = phi_q @ phi_k.transpose(-2, -1)
+    similar = similar.tril() if causal else similar
+    return similar @ v / (similar.sum(-1, keepdim=True) + 1e-6)
+
+
+def linear_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, with j ≤ i."""
+    return linear(q, k, v, causal=True)
+
+
 def cosformer(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
     """Qin et al. 2022, written out with n × n matrices; M is the length."""
     q, k, v = q.double(), k.double(), v.double()
@@ -302,6 +320,18 @@ ROWS = (
         ours("performer_attention", made=random_vectors, features=FEATURES, causal=True),
         performer_causal,
         (lucidrains_performer(PROJECTION, causal=True),),
+    ),
+    Row(
+        "linear_transformer",
+        ours("linear_transformer_attention"),
+        linear,
+        (plain_linear(), fast_transformers()),
+    ),
+    Row(
+        "linear_transformer causal",
+        ours("linear_transformer_attention", causal=True),
+        linear_causal,
+        (fla_chunks(), cumulative_linear(), fast_transformers(causal=True)),
     ),
     Row(
         "cosformer",
