@@ -23,6 +23,7 @@ __all__ = [
     "BASELINE",
     "cumulative_linear",
     "cumulative_luna",
+    "efficient_by_head",
     "einsum_cosformer",
     "fast_transformers",
     "fla_chunks",
@@ -30,9 +31,11 @@ __all__ = [
     "hf_longformer",
     "hf_reformer",
     "local_attention",
+    "lucidrains_efficient",
     "lucidrains_linformer",
     "lucidrains_performer",
     "lucidrains_reformer",
+    "lucidrains_unprojected",
     "masked_sdpa",
     "plain_linear",
     "plain_luna",
@@ -394,6 +397,62 @@ def fla_chunks() -> Implementation:
         make,
         package="fla-core",
         note="lengths that are multiples of 64",
+    )
+
+
+def efficient_by_head() -> Implementation:
+    """The loop over heads that Efficient Attention's authors publish, written anew."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        # Their layout is that of images: channels before positions.
+        q, k, v = (x.transpose(-2, -1).contiguous() for x in (q, k, v))
+        heads = []
+        for head in range(q.shape[1]):
+            context = k[:, head].softmax(dim=2) @ v[:, head].transpose(1, 2)
+            heads.append(context.transpose(1, 2) @ q[:, head].softmax(dim=1))
+        return torch.stack(heads, dim=1).transpose(-2, -1)
+
+    return Implementation(
+        "a head at a time, as published",
+        lambda n: attention,
+        note="the authors' products, written anew: they publish a file and no package; laid out"
+        " as an image inside the timed call",
+    )
+
+
+def lucidrains_efficient() -> Implementation:
+    """The linear attention of the package linear-attention-transformer."""
+
+    def make(n: int) -> Call:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from linear_attention_transformer.linear_attention_transformer import linear_attn
+
+        attention: Call = linear_attn
+        return attention
+
+    return Implementation(
+        "linear-attention-transformer",
+        make,
+        package="linear-attention-transformer",
+        agrees=False,
+        note="divides its output by √d",
+    )
+
+
+def lucidrains_unprojected() -> Implementation:
+    """Performer-pytorch told to project nothing: the same function, with a denominator of ones."""
+
+    def make(n: int) -> Call:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            from performer_pytorch.performer_pytorch import FastAttention
+
+            layer: Call = FastAttention(HEAD_DIM, no_projection=True)
+        return layer
+
+    return Implementation(
+        "performer-pytorch no_projection", make, {"no_projection": True}, "performer-pytorch"
     )
 
 

@@ -12,6 +12,7 @@ from benchmarks.peers import (
     BASELINE,
     cumulative_linear,
     cumulative_luna,
+    efficient_by_head,
     einsum_cosformer,
     fast_transformers,
     fla_chunks,
@@ -19,9 +20,11 @@ from benchmarks.peers import (
     hf_longformer,
     hf_reformer,
     local_attention,
+    lucidrains_efficient,
     lucidrains_linformer,
     lucidrains_performer,
     lucidrains_reformer,
+    lucidrains_unprojected,
     masked_sdpa,
     plain_linear,
     plain_luna,
@@ -198,6 +201,18 @@ def linear_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return linear(q, k, v, causal=True)
 
 
+def efficient(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Shen et al. 2018, written out with an n × n matrix."""
+    q, k, v = q.double(), k.double(), v.double()
+    return (q.softmax(-1) @ k.softmax(-2).transpose(-2, -1)) @ v
+
+
+def efficient_scaling(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same with scores divided by n in place of the two softmaxes."""
+    q, k, v = q.double(), k.double(), v.double()
+    return (q @ k.transpose(-2, -1) / q.shape[-2]) @ v
+
+
 def cosformer(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
     """Qin et al. 2022, written out with n × n matrices; M is the length."""
     q, k, v = q.double(), k.double(), v.double()
@@ -320,6 +335,17 @@ ROWS = (
         ours("performer_attention", made=random_vectors, features=FEATURES, causal=True),
         performer_causal,
         (lucidrains_performer(PROJECTION, causal=True),),
+    ),
+    Row(
+        "efficient",
+        ours("efficient_attention"),
+        efficient,
+        (efficient_by_head(), lucidrains_efficient(), lucidrains_unprojected()),
+    ),
+    Row(
+        "efficient scaling",
+        ours("efficient_attention", normalization="scaling"),
+        efficient_scaling,
     ),
     Row(
         "linear_transformer",
