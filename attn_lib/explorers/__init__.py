@@ -1,6 +1,7 @@
 """Live pictures: computed in Python, drawn by one ES module, alive with and without a kernel."""
 
 from attn_lib.explorers.attention_on_text import AttentionOnText
+from attn_lib.explorers.cosine_reweighting import CosineReweighting
 from attn_lib.explorers.estimated_attention import EstimatedAttention
 from attn_lib.explorers.gradient_ladder import GradientLadder
 from attn_lib.explorers.kernel_features import KernelFeatures
@@ -14,6 +15,7 @@ from attn_lib.explorers.topk_selection import TopKSelection
 
 __all__ = [
     "AttentionOnText",
+    "CosineReweighting",
     "EstimatedAttention",
     "GradientLadder",
     "KernelFeatures",

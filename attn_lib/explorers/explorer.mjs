@@ -63,6 +63,9 @@ function decode(coding, shape, bytes) {
 
 const unroot = (code) => (code / 255) ** 2;
 
+// Codes about `zero` stand for numbers of either sign: their distance from it is the root.
+const unsign = (code, { zero, top }) => Math.sign(code - zero) * ((code - zero) / top) ** 2;
+
 // FNV-1a, as in Python: a test compares what is drawn with what was computed.
 function digest(array) {
   if (array.digest === undefined) {
@@ -894,6 +897,15 @@ class Readouts {
   }
 }
 
+// Colours of codes about `zero`: those below it in another hue.
+function signedTable(theme, { zero, top }) {
+  const [above, below] = [theme.ramp, theme.blend(["ramp-0", "second"])];
+  return Uint32Array.from({ length: 256 }, (_, code) => {
+    const place = Math.min(255, Math.round((255 * Math.abs(code - zero)) / top));
+    return (code < zero ? below : above)[place];
+  });
+}
+
 const hint = (text) => node("div", { class: "ax-hint" }, text);
 
 function rampLegend(words) {
@@ -1406,7 +1418,7 @@ const VIEWS = {
       node("div", { class: "ax-side" }, readouts.el, spectrum.el),
       node("div", { class: "ax-side" }, errors.el, legend.el),
     );
-    const value = (code) => Math.sign(code - facts.zero) * ((code - facts.zero) / facts.top) ** 2;
+    const value = (code) => unsign(code, facts);
     const stretch = ({ length }, k) => {
       const size = length / n;
       const [first, last] = facts.stretches[length][k];
@@ -1422,12 +1434,7 @@ const VIEWS = {
         for (const matrix of [full, rebuilt]) matrix.layout(width < 536 ? width : (width - 24) / 2);
       },
       draw(frame, state, theme) {
-        const table = new Uint32Array(256);
-        const [above, below] = [theme.ramp, theme.blend(["ramp-0", "second"])];
-        for (let code = 0; code < 256; code++) {
-          const place = Math.min(255, Math.round((255 * Math.abs(code - facts.zero)) / facts.top));
-          table[code] = (code < facts.zero ? below : above)[place];
-        }
+        const table = signedTable(theme, facts);
         full.paint(frame.full.values, table);
         rebuilt.paint(frame.rebuilt.values, table);
         setText(note, `${words.help} ${fill(words.hint, { size: state.length / n })}`);
@@ -1672,7 +1679,7 @@ const VIEWS = {
       node("div", { class: "ax-side" }, readouts.el),
       node("div", { class: "ax-side" }, chart.el, legend.el),
     );
-    const value = (code) => Math.sign(code - facts.zero) * ((code - facts.zero) / facts.top) ** 2;
+    const value = (code) => unsign(code, facts);
     const signed = (x) => decimals(x, 2).replace("-", "−");
 
     return {
@@ -1683,12 +1690,7 @@ const VIEWS = {
         for (const matrix of [full, estimate]) matrix.layout(width < 536 ? width : (width - 24) / 2);
       },
       draw(frame, state, theme) {
-        const table = new Uint32Array(256);
-        const [above, below] = [theme.ramp, theme.blend(["ramp-0", "second"])];
-        for (let code = 0; code < 256; code++) {
-          const place = Math.min(255, Math.round((255 * Math.abs(code - facts.zero)) / facts.top));
-          table[code] = (code < facts.zero ? below : above)[place];
-        }
+        const table = signedTable(theme, facts);
         full.paint(frame.full.values, table);
         estimate.paint(frame.estimate.values, table);
         const [error, near, top, q, k] = frame.facts.values;
@@ -1720,6 +1722,67 @@ const VIEWS = {
             full: signed(value(frame.full.values[i * n + j])), near: signed(value(frame.estimate.values[i * n + j])),
           }),
         );
+      },
+    };
+  },
+
+  CosineReweighting({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { n } = facts;
+    const plan = { rows: n, cols: n, width: 340, help: words.help, colLabel: words.axes, onPick: choose };
+    const full = new Matrix({ ...plan, label: words.full, rowLabel: words.full });
+    const weights = new Matrix({ ...plan, label: words.weights, rowLabel: words.weights });
+    const readouts = new Readouts([words.negative, words.sums, words.largest, words.spread]);
+    const chart = new CurveChart({ title: words.chart, width: 300, height: 200, y: facts.ends, yTicks: facts.ticks });
+    const legend = new Legend();
+    legend.show([["local", words.chart_full], ["second", words.chart_weights]]);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(`${words.help} ${words.hint}`),
+      full.el,
+      weights.el,
+      node("div", { class: "ax-side" }, readouts.el),
+      node("div", { class: "ax-side" }, chart.el, legend.el),
+    );
+    const signed = (code) => decimals(unsign(code, facts), 2).replace("-", "−");
+
+    return {
+      el,
+      start: facts.start,
+      limits: [n, n],
+      layout(width) {
+        for (const matrix of [full, weights]) matrix.layout(width < 536 ? width : (width - 24) / 2);
+      },
+      draw(frame, state, theme) {
+        const table = signedTable(theme, facts);
+        full.paint(frame.full.values, table);
+        weights.paint(frame.weights.values, table);
+        const [negative, sums, largest, spread, all] = frame.facts.values;
+        readouts.show([
+          fill(words.negative_value, { negative: decimals(negative, 0) }),
+          fill(words.sums_value, { sums, n }),
+          largest < 10 ? decimals(largest, 2) : whole(Math.round(largest)),
+          fill(words.spread_value, { spread: spread < 0 ? words.no_spread : decimals(spread, 1), full: decimals(all, 1) }),
+        ]);
+        chart.show({
+          xs: Array.from({ length: n }, (_, apart) => apart), xTicks: [0, 16, 32, 48, 63], xLabel: words.chart_x,
+          lines: [["local", frame.full_profile.values], ["second", frame.profile.values]],
+        });
+      },
+      point([i, j], frame, state, theme) {
+        for (const matrix of [full, weights]) {
+          matrix.pick = [i, j];
+          matrix.mark((pen) => {
+            pen.row(i, theme.hex("second"));
+            pen.box(i, j, theme.hex("second"));
+          });
+        }
+        const apart = Math.abs(i - j);
+        chart.mark(apart);
+        const factor = decimals(frame.factor.values[apart], 2).replace("-", "−");
+        const [from, to] = [frame.full, frame.weights].map(({ values }) => signed(values[i * n + j]));
+        say(fill(words.cell, { query: facts.tokens[i], i, key: facts.tokens[j], j, apart, full: from, weight: to, factor }));
       },
     };
   },
