@@ -218,10 +218,8 @@ def attend_over_parts(
     masks = tuple(
         None if mask is None else mask.repeat_interleave(heads, dim=0) for _, _, mask in sources
     )
-    flat_q = q.flatten(0, 1)
-    function = _AttendOnce if _in_one_part(flat_q, parts) else _AttendOverParts
-    out: Tensor = function.apply(  # type: ignore[no-untyped-call]
-        flat_q, scale, tuple(parts), masks, *tensors
+    out: Tensor = _AttendOverParts.apply(  # type: ignore[no-untyped-call]
+        q.flatten(0, 1), scale, tuple(parts), masks, *tensors
     )
     return out.view(batch, heads, *out.shape[1:])
 
@@ -232,47 +230,6 @@ def _in_one_part(q: Tensor, parts: Sequence[Part]) -> bool:
     for part in parts:
         part.rows(times).add_(1)
     return not (times > 1).any()
-
-
-class _AttendOnce(torch.autograd.Function):
-    """No query is in two parts: nothing to merge, and torch's fused softmax does a whole row."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        q: Tensor,
-        scale: float,
-        parts: tuple[Part, ...],
-        masks: tuple[Tensor | None, ...],
-        *tensors: Tensor,
-    ) -> Tensor:
-        keys, values = tensors[0::2], tensors[1::2]
-        out = q.new_zeros(*q.shape[:2], values[0].shape[-1])
-        for tile in _tiles(parts, masks, q, keys):
-            tile.rows(out).copy_(tile.weights(q, keys, scale) @ tile.columns(values))
-        ctx.scale, ctx.parts, ctx.masks = scale, parts, masks
-        ctx.save_for_backward(q, out, *tensors)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        q, out, *tensors = ctx.saved_tensors
-        keys, values = tensors[0::2], tensors[1::2]
-        inner = (grad_out * out).sum(dim=-1, keepdim=True)
-        grad_q = torch.zeros_like(q)
-        grad_keys = [torch.zeros_like(k) for k in keys]
-        grad_values = [torch.zeros_like(v) for v in values]
-        for tile in _tiles(ctx.parts, ctx.masks, q, keys):
-            weights = tile.weights(q, keys, ctx.scale)
-            grad_rows = tile.rows(grad_out)
-            tile.columns(grad_values).add_(weights.mT @ grad_rows)
-            grad_scores = grad_rows @ tile.columns(values).mT
-            grad_scores.sub_(tile.rows(inner)).mul_(weights)
-            tile.rows(grad_q).copy_(grad_scores @ tile.columns(keys)).mul_(ctx.scale)
-            tile.columns(grad_keys).add_(grad_scores.mT @ tile.rows(q), alpha=ctx.scale)
-        grads = [x for pair in zip(grad_keys, grad_values, strict=True) for x in pair]
-        return grad_q, None, None, None, *grads
 
 
 class _AttendOverParts(torch.autograd.Function):
@@ -287,21 +244,13 @@ class _AttendOverParts(torch.autograd.Function):
     ) -> Tensor:
         keys, values = tensors[0::2], tensors[1::2]
         out = q.new_zeros(*q.shape[:2], values[0].shape[-1])
-        top = q.new_full((*q.shape[:2], 1), -math.inf)  # a row's largest score so far
-        total = q.new_zeros(*q.shape[:2], 1)  # its sum of exp(score - top) so far
-        for tile in _tiles(parts, masks, q, keys):
-            scores = tile.scores(q, keys, scale)
-            row_top = tile.rows(top)
-            new_top = torch.maximum(row_top, scores.amax(dim=-1, keepdim=True))
-            anchor = new_top.masked_fill(new_top == -math.inf, 0.0)
-            weights = scores.sub_(anchor).exp_()
-            shrink = torch.exp(row_top - anchor)
-            tile.rows(total).mul_(shrink).add_(weights.sum(dim=-1, keepdim=True))
-            _add_product(tile.rows(out).mul_(shrink), weights, tile.columns(values))
-            row_top.copy_(new_top)
-        empty = total == 0
-        out.div_(total.masked_fill_(empty, 1.0))
-        log_total = top.masked_fill_(empty, 0.0).add_(total.log_())
+        log_total = None
+        tiles = _tiles(parts, masks, q, keys)
+        if _in_one_part(q, parts):
+            for tile in tiles:
+                tile.rows(out).copy_(tile.weights(q, keys, scale) @ tile.columns(values))
+        else:
+            log_total = _merge(out, tiles, q, keys, values, scale)
         ctx.scale, ctx.parts, ctx.masks = scale, parts, masks
         ctx.save_for_backward(q, out, log_total, *tensors)
         return out
@@ -316,23 +265,44 @@ class _AttendOverParts(torch.autograd.Function):
         grad_keys = [torch.zeros_like(k) for k in keys]
         grad_values = [torch.zeros_like(v) for v in values]
         for tile in _tiles(ctx.parts, ctx.masks, q, keys):
-            weights = tile.scores(q, keys, ctx.scale).sub_(tile.rows(log_total)).exp_()
+            if log_total is None:
+                weights = tile.weights(q, keys, ctx.scale)
+            else:
+                weights = tile.scores(q, keys, ctx.scale).sub_(tile.rows(log_total)).exp_()
             grad_rows = tile.rows(grad_out)
-            _add_product(tile.columns(grad_values), weights.mT, grad_rows)
+            tile.columns(grad_values).add_(weights.mT @ grad_rows)
             grad_scores = grad_rows @ tile.columns(values).mT
             grad_scores.sub_(tile.rows(inner)).mul_(weights)
-            _add_product(tile.rows(grad_q), grad_scores, tile.columns(keys), ctx.scale)
-            _add_product(tile.columns(grad_keys), grad_scores.mT, tile.rows(q), ctx.scale)
+            tile.rows(grad_q).add_(grad_scores @ tile.columns(keys), alpha=ctx.scale)
+            tile.columns(grad_keys).add_(grad_scores.mT @ tile.rows(q), alpha=ctx.scale)
         grads = [x for pair in zip(grad_keys, grad_values, strict=True) for x in pair]
         return grad_q, None, None, None, *grads
 
 
-def _add_product(target: Tensor, left: Tensor, right: Tensor, scale: float = 1.0) -> None:
-    """Add scale · left @ right to target, each (slices, groups, rows, columns)."""
-    if len(target) == 1:
-        target[0].baddbmm_(left[0], right[0], alpha=scale)  # makes no tensor for the product
-    else:
-        target.add_(left @ right, alpha=scale)
+def _merge(
+    out: Tensor,
+    tiles: Iterator["_Tile"],
+    q: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    scale: float,
+) -> Tensor:
+    """Attend where a query may be in several parts; return its log-sum-exp (slices, q_len, 1)."""
+    top = q.new_full((*q.shape[:2], 1), -math.inf)  # a row's largest score so far
+    total = q.new_zeros(*q.shape[:2], 1)  # its sum of exp(score - top) so far
+    for tile in tiles:
+        scores = tile.scores(q, keys, scale)
+        row_top = tile.rows(top)
+        new_top = torch.maximum(row_top, scores.amax(dim=-1, keepdim=True))
+        anchor = new_top.masked_fill(new_top == -math.inf, 0.0)
+        weights = scores.sub_(anchor).exp_()
+        shrink = torch.exp(row_top - anchor)
+        tile.rows(total).mul_(shrink).add_(weights.sum(dim=-1, keepdim=True))
+        tile.rows(out).mul_(shrink).add_(weights @ tile.columns(values))
+        row_top.copy_(new_top)
+    empty = total == 0
+    out.div_(total.masked_fill_(empty, 1.0))
+    return top.masked_fill_(empty, 0.0).add_(total.log_())
 
 
 @dataclass(frozen=True)
