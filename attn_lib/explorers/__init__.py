@@ -4,6 +4,7 @@ from attn_lib.explorers.attention_on_text import AttentionOnText
 from attn_lib.explorers.cosine_reweighting import CosineReweighting
 from attn_lib.explorers.estimated_attention import EstimatedAttention
 from attn_lib.explorers.gradient_ladder import GradientLadder
+from attn_lib.explorers.growing_state import GrowingState
 from attn_lib.explorers.kernel_features import KernelFeatures
 from attn_lib.explorers.longformer_window import LongformerWindow
 from attn_lib.explorers.low_rank_attention import LowRankAttention
@@ -18,6 +19,7 @@ __all__ = [
     "CosineReweighting",
     "EstimatedAttention",
     "GradientLadder",
+    "GrowingState",
     "KernelFeatures",
     "LSHBuckets",
     "LSHCircle",

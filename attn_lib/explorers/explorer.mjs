@@ -1787,6 +1787,93 @@ const VIEWS = {
     };
   },
 
+  GrowingState({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { tokens, width } = facts;
+    const n = tokens.length;
+    const label = (k) => tokens[k][0];
+    const strip = new TokenStrip({ tokens, label: words.text, help: words.help, onPick: (j, firm) => choose([j], firm) });
+    const matrix = (name) =>
+      new Matrix({ rows: n, cols: n, width: 320, label: words[name], help: words.help, rowLabel: words[name], colLabel: words.axes, onPick: ([, j], firm) => choose([j], firm) });
+    const near = matrix("weights");
+    const full = matrix("full");
+    // z stands two columns wide beside S, with two free ones between.
+    const cols = width + 4;
+    const sums = new Matrix({ rows: width, cols, width: 320, label: words.state, help: "", rowLabel: words.state, colLabel: words.axes, onPick: () => {} });
+    sums.marks.setAttribute("role", "img");
+    sums.marks.removeAttribute("tabindex");
+    const bars = [new Bars({ count: 5 }), new Bars({ count: 5 })];
+    const readouts = new Readouts([words.largest, words.spread, words.ranks, words.kept]);
+    const ticks = [1, 2, 4, 8, 16, 32];
+    const charts = [new LineChart({ title: words.chart, xLabel: words.chart_x, ticks }), new LineChart({ title: words.memory, xLabel: words.chart_x, ticks })];
+    const kept = { shape: [2, n], values: Float32Array.from(facts.kept.flat()) };
+    const legend = new Legend();
+    legend.show([["second", words.name_near], ["local", words.name_full]]);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(`${words.help} ${words.hint}`),
+      strip.el,
+      sums.el,
+      near.el,
+      full.el,
+      node("div", { class: "ax-side" }, bars[0].el),
+      node("div", { class: "ax-side" }, bars[1].el),
+      node("div", { class: "ax-side" }, charts[0].el),
+      node("div", { class: "ax-side" }, charts[1].el, legend.el),
+      node("div", { class: "ax-side ax-wide" }, readouts.el),
+    );
+    const two = (code) => decimals(unroot(code), 2);
+    const pair = (a, b) => fill(words.pair, { near: a, full: b });
+    const order = Array.from({ length: n }, (_, k) => k);
+
+    return {
+      el,
+      start: facts.start,
+      limits: [n],
+      layout(room) {
+        for (const one of [sums, near, full]) one.layout(room < 536 ? (room - 16) / 2 : (room - 48) / 3);
+      },
+      draw({ state, weights, full: exact, spread, ranks }, { time }, theme) {
+        const cells = new Uint8Array(width * cols).fill(facts.zero);
+        for (let r = 0; r < width; r++) {
+          cells.set(state.values.subarray(r * (width + 1), r * (width + 1) + width), r * cols);
+          cells.fill(state.values[r * (width + 1) + width], r * cols + width + 2, (r + 1) * cols);
+        }
+        sums.paint(cells, signedTable(theme, facts));
+        for (const [one, { values }] of [[near, weights], [full, exact]]) one.paint(values.map((code, k) => (k < time * n ? code : 0)), theme.ramp);
+        const row = [weights, exact].map(({ values }) => values.subarray((time - 1) * n, time * n));
+        const query = label(time - 1);
+        row.forEach((codes, k) => {
+          const top = order.slice().sort((a, b) => codes[b] - codes[a] || a - b).slice(0, 5);
+          bars[k].show(fill(k ? words.bars_full : words.bars, { query }), top.filter((j) => codes[j]).map((j) => [label(j), unroot(codes[j])]));
+        });
+        const largest = row.map((codes) => two(Math.max(...codes)));
+        const tokens_now = [0, 1].map((k) => decimals(spread.values[k * n + time - 1], 1));
+        const numbers = facts.kept.map((line) => whole(line[time - 1]));
+        readouts.show([pair(...largest), pair(...tokens_now), pair(...ranks.values), pair(...numbers)]);
+        const said = (words_now, [a, b]) => fill(words_now, { near: a, full: b });
+        charts[0].show(spread, ["second", "local"], time, said(words.chart_now, tokens_now));
+        charts[1].show(kept, ["second", "local"], time, said(words.memory_now, numbers));
+      },
+      point([j], { weights, full: exact }, { time }, theme) {
+        const i = time - 1;
+        for (const one of [near, full]) {
+          one.pick = [i, j];
+          one.mark((pen) => {
+            pen.row(i, theme.hex("second"));
+            if (j <= i) pen.box(i, j, theme.hex("second"));
+          });
+        }
+        strip.shade(weights.values, i * n, theme, j, i);
+        strip.fade((k) => k > i);
+        const at = i * n + j;
+        const what = { time, query: label(i), i, key: label(j), j, near: two(weights.values[at]), full: two(exact.values[at]) };
+        say(fill(j > i ? words.ahead : words.cell, what));
+      },
+    };
+  },
+
   LSHCircle({ spec, say, choose }) {
     const { words, facts } = spec;
     const disc = new Disc({ label: words.disc, help: words.help, onPick: choose });

@@ -1,0 +1,237 @@
+"""A linear transformer reads a text: its state, and the row of weights that the state implies.
+
+Katharopoulos et al. 2020 (arXiv:2006.16236), by `attn_lib.mechanisms.linear_transformer` with
+several feature maps, on the heads of `attn_lib.data`, which were not trained with it.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attn_lib import costs
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.mechanisms.linear_transformer import (
+    linear_transformer_init_state,
+    linear_transformer_step,
+    linear_transformer_weights,
+)
+from attn_lib.mechanisms.softmax import softmax_weights
+from attn_lib.numerics import elu_plus_one
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LENGTH", "MAPS", "WIDTH", "GrowingState"]
+
+LENGTH, WIDTH = 48, 32
+MAPS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "elu": elu_plus_one,
+    "relu": torch.relu,
+    "square": torch.square,
+    "exp": torch.exp,
+}
+_LAYERS, _HEADS = 6, 12
+_ZERO, _TOP = 128, 127
+_STEP = 12
+_SHADES = 39
+
+
+@functools.cache
+def _passage() -> Passage:
+    return load_passage(128)
+
+
+def _spread(weights: Tensor) -> Tensor:
+    """Return over how many tokens each row is spread in effect: exp of its entropy."""
+    return torch.special.entr(weights).sum(dim=-1).exp()
+
+
+def _enough(weights: Tensor) -> int:
+    """Return how many singular values hold 99 % of the sum of all their squares."""
+    part = torch.linalg.svdvals(weights.double()).square().cumsum(dim=0)
+    return int((part < 0.99 * part[-1]).sum()) + 1
+
+
+def _shaded(weights: Tensor) -> NDArray[np.float32]:
+    """Return weights whose square roots are whole steps: fewer shades, fewer bytes."""
+    roots = torch.round(weights.clamp(0, 1).sqrt() * _SHADES) / _SHADES
+    shaded: NDArray[np.float32] = roots.square().numpy()
+    return shaded
+
+
+class _Reading:
+    """One head with one feature map, token after token."""
+
+    def __init__(self, layer: int, head: int, name: str) -> None:
+        q, k, v = (x[:, :, :LENGTH] for x in _passage().head(layer, head))
+        phi = MAPS[name]
+        state = linear_transformer_init_state(1, 1, WIDTH, WIDTH, feature_map=phi, eps=0.0)
+        sums = []
+        for i in range(LENGTH):
+            state, _ = linear_transformer_step(state, *(x[:, :, i : i + 1] for x in (q, k, v)))
+            sums.append((state.values[0, 0], state.norm[0, 0]))
+        self.values, self.norm = (torch.stack(x) for x in zip(*sums, strict=True))
+        two_way = linear_transformer_weights(q, k, feature_map=phi, eps=0.0), softmax_weights(q, k)
+        self.ranks = [_enough(x[0, 0]) for x in two_way]
+        self.weights = linear_transformer_weights(q, k, causal=True, feature_map=phi, eps=0.0)[0, 0]
+        self.full = softmax_weights(q, k, causal=True)[0, 0]
+        self.spread = torch.stack([_spread(self.weights), _spread(self.full)])
+
+    def state(self, time: int) -> NDArray[np.uint8]:
+        """Return both sums after so many tokens, each over its largest entry at the end."""
+        values = self.values[time - 1] / self.values.abs().max()
+        norm = self.norm[time - 1] / self.norm.max()
+        return signed_code(torch.cat([values, norm], dim=-1).numpy(), _STEP)
+
+
+@functools.lru_cache(maxsize=32)
+def _reading(layer: int, head: int, name: str) -> _Reading:
+    return _Reading(layer, head, name)
+
+
+class GrowingState(Explorer):
+    """The state of a causal Linear Transformer, token after token, and the weights it implies.
+
+    Parameters
+    ----------
+    head : str
+        Layer and head, as "2.9". The book carries three of the 72.
+    feature_map : {"elu", "relu", "square", "exp"}
+        elu(x) + 1; the larger of x and 0; x²; the exponential.
+    time : int
+        Tokens read so far, from 1 to 48.
+
+    Notes
+    -----
+    `compute` returns:
+
+    ``state`` (32, 33) uint8
+        The sum of φ(k_j)ᵀ v_j, and in the last column that of φ(k_j), each over its largest entry
+        at any time; coded as in `LowRankAttention`, in coarser steps.
+    ``weights``, ``full`` (48, 48) float32
+        Causal weights with the feature map, in coarse steps, and with the softmax.
+    ``spread`` (2, 48) float32
+        Over how many tokens each row is spread: the exponential of its entropy; with the feature
+        map and with the softmax.
+    ``ranks`` (2,) uint8
+        How many singular values hold 99 % of the squares of the two-way matrix; likewise.
+    """
+
+    head = Choice(
+        "2.9",
+        label="Layer and head",
+        options={
+            f"{layer}.{head}": f"layer {layer}, head {head}"
+            for layer in range(_LAYERS)
+            for head in range(_HEADS)
+        },
+        grid=("0.2", "2.9", "5.5"),
+    )
+    feature_map = Choice(
+        "elu",
+        label="Feature map φ",
+        options={"elu": "elu(x) + 1", "relu": "relu(x)", "square": "x²", "exp": "exp(x)"},
+    )
+    time = Range(
+        42,
+        label="Tokens read",
+        grid=(1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32, 36, 39, 42, 45, 48),
+        low=1,
+        high=LENGTH,
+        step=1,
+        play=True,
+        help="time: the last of them asks now",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "state": "uint8",
+        "weights": "sqrt8",
+        "full": "sqrt8",
+        "spread": "float16",
+        "ranks": "uint8",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "text": "The passage, shaded by what the token just read reads",
+        "help": "Point at, tap, or move with the arrow keys to a word.",
+        "hint": "In the state a row is a feature; in the weights a row is a query, a column a key.",
+        "state": "State S, and z",
+        "weights": "The weights it implies",
+        "full": "Softmax’s weights",
+        "axes": "",
+        "bars": "With φ, “{query}” reads",
+        "bars_full": "With softmax, “{query}” reads",
+        "largest": "Largest weight of this row, softmax’s in brackets",
+        "spread": "Tokens that it is spread over",
+        "ranks": "Singular values that hold 99 % of the two-way matrix",
+        "kept": "Numbers in the state, in a cache",
+        "pair": "{near} ({full})",
+        "chart": "Tokens that a row is spread over",
+        "chart_x": "tokens read",
+        "chart_now": "with φ {near}, with softmax {full}",
+        "memory": "Numbers kept",
+        "memory_now": "state {near}, cache {full}",
+        "name_near": "φ, a state",
+        "name_full": "softmax, a cache",
+        "cell": "{time} tokens read. “{query}” ({i}) gives “{key}” ({j}) {near} of its weight;"
+        " softmax would give {full}.",
+        "ahead": "{time} tokens read. “{key}” ({j}) is still to come.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        tokens = _passage().tokens[:LENGTH]
+        times = range(1, LENGTH + 1)
+        state = costs.linear_transformer_state_numbers(WIDTH, features=WIDTH)
+        return {
+            "tokens": [[t.removeprefix("##"), t.startswith("##")] for t in tokens],
+            "width": WIDTH,
+            "zero": _ZERO,
+            "top": _TOP,
+            "kept": [
+                [state for _ in times],
+                [costs.kv_cache_bytes(t, WIDTH, WIDTH, itemsize=1) for t in times],
+            ],
+            "start": [tokens.index("mice")],
+        }
+
+    @classmethod
+    def _frame(cls, head: str, feature_map: str, time: int) -> dict[str, NDArray[Any]]:
+        layer, number = (int(part) for part in head.split("."))
+        one = _reading(layer, number, feature_map)
+        return {
+            "state": one.state(time),
+            "weights": _shaded(one.weights),
+            "full": one.full.clamp(0, 1).numpy().copy(),
+            "spread": one.spread.numpy().copy(),
+            "ranks": np.array(one.ranks, dtype=np.uint8),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        for ax, name in zip(figure.subplots(1, 2), ("weights", "full"), strict=True):
+            seen = np.arange(LENGTH)[:, None] < controls["time"]
+            figures.matrix(frame[name] * seen, title=cls.words[name], ax=ax)
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        near, full = frame["spread"][:, controls["time"] - 1]
+        return (
+            f"Causal attention weights of layer and head {controls['head']} after"
+            f" {controls['time']} tokens. With the feature map the last row is spread over"
+            f" {near:.1f} tokens, with the softmax over {full:.1f}."
+        )
