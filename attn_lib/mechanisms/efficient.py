@@ -10,10 +10,13 @@ Each column of ρ_k(K), a template, weighs all positions. The values averaged wi
 context vector, and a query mixes these vectors: no n × n matrix.
 """
 
-from typing import NoReturn
+import math
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from attn_lib._checks import check_choice, check_qk, check_qkv
 from attn_lib.numerics import hide_keys, masked_softmax
@@ -21,6 +24,8 @@ from attn_lib.numerics import hide_keys, masked_softmax
 __all__ = ["efficient_attention", "efficient_factors", "efficient_weights"]
 
 _NORMALIZATIONS = ("softmax", "scaling")
+_BATCH = 2**19
+"""Numbers of queries, or of keys, that are worked on at a time: 2 MB in float32 stay in cache."""
 
 
 def efficient_attention(
@@ -66,7 +71,7 @@ def efficient_attention(
     Notes
     -----
     Time O((q_len + kv_len) · head_dim · value_dim), memory O((q_len + kv_len) · (head_dim +
-    value_dim) + head_dim · value_dim).
+    value_dim) + head_dim · value_dim). First derivatives only.
 
     With "softmax" every output is a convex combination of head_dim context vectors, which are
     convex combinations of the values. It is a function of its own and no estimate of softmax
@@ -90,9 +95,15 @@ def efficient_attention(
         _refuse_causal()
 
     compute = torch.promote_types(q.dtype, torch.float32)
-    mixtures, templates = _factors(q.to(compute), k.to(compute), key_mask, normalization)
-    context = templates.mT @ hide_keys(v.to(compute), key_mask)  # (…, head_dim, value_dim)
-    return (mixtures @ context).to(q.dtype)
+    k, v = k.to(compute), hide_keys(v.to(compute), key_mask)
+    if normalization == "scaling" or k.shape[2] == 0:
+        context = hide_keys(k, key_mask).mT @ v / _count(k, key_mask)
+        return (q.to(compute) @ context).to(q.dtype)
+    if key_mask is not None:
+        k = k.masked_fill(~key_mask[:, None, :, None], -math.inf)
+    flat = (x.flatten(0, 1) for x in (q.to(compute), k, v))
+    out: Tensor = _MixContexts.apply(*flat)  # type: ignore[no-untyped-call]
+    return out.view(*q.shape[:3], v.shape[-1]).to(q.dtype)
 
 
 def efficient_weights(
@@ -174,11 +185,70 @@ def _factors(
     if normalization == "softmax":
         real = None if key_mask is None else key_mask[:, None, None, :]
         return q.softmax(dim=-1), masked_softmax(k.mT, real).mT
+    scale = _count(k, key_mask) ** -0.5
+    return q * scale, hide_keys(k, key_mask) * scale
+
+
+def _count(k: Tensor, key_mask: Tensor | None) -> Tensor:
+    """Return how many keys of each item are real, as (batch, 1, 1, 1); 1 where none is."""
     if key_mask is None:
         key_mask = k.new_ones(len(k), k.shape[2], dtype=torch.bool)
-    count = key_mask.sum(dim=1)[:, None, None, None]
-    scale = count.clamp(min=1).to(k.dtype) ** -0.5
-    return q * scale, hide_keys(k, key_mask) * scale
+    return key_mask.sum(dim=1).clamp(min=1).to(k.dtype)[:, None, None, None]
+
+
+class _MixContexts(torch.autograd.Function):
+    """Softmax over features, and over positions, for q, k and v of shape (slices, length, width).
+
+    A slice is one head of one batch item; masked keys are -inf. Fresh memory costs a CPU more than
+    the arithmetic here, so the exponentials go to scratch memory, some slices at a time, and are
+    computed again for the gradients. A template is normalised through its context vector.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        out = q.new_empty(*q.shape[:2], v.shape[-1])
+        top = k.new_empty(len(k), 1, k.shape[-1])
+        total = k.new_empty(len(k), k.shape[-1], 1)
+        context = k.new_empty(len(k), k.shape[-1], v.shape[-1])
+        for s, mixture, powers in _scratch(q, k):
+            torch.amax(k[s], dim=1, keepdim=True, out=top[s])
+            top[s].masked_fill_(top[s] == -math.inf, 0.0)
+            torch.sub(k[s], top[s], out=powers).exp_()
+            torch.sum(powers, dim=1, keepdim=True, out=total[s].mT)
+            total[s].masked_fill_(total[s] == 0, math.inf)
+            torch.bmm(powers.mT, v[s], out=context[s]).div_(total[s])
+            torch.softmax(q[s], dim=-1, out=mixture)
+            torch.bmm(mixture, context[s], out=out[s])
+        ctx.save_for_backward(q, k, v, top, total, context)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, ...]:
+        q, k, v, top, total, context = ctx.saved_tensors
+        grads = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
+        for s, mixture, powers in _scratch(q, k):
+            grad_q, grad_k, grad_v = (grad[s] for grad in grads)
+            torch.softmax(q[s], dim=-1, out=mixture)
+            torch.bmm(grad_out[s], context[s].mT, out=grad_q).mul_(mixture)
+            grad_q.addcmul_(mixture, grad_q.sum(dim=-1, keepdim=True), value=-1)
+            torch.sub(k[s], top[s], out=powers).exp_()
+            grad_context = (mixture.mT @ grad_out[s]).div_(total[s])
+            inner = (grad_context * context[s]).sum(dim=-1)[:, None, :]
+            torch.bmm(v[s], grad_context.mT, out=grad_k).sub_(inner).mul_(powers)
+            torch.bmm(powers, grad_context, out=grad_v)
+        return tuple(grads)
+
+
+def _scratch(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield some slices at a time, and memory like those of q and of k."""
+    step = max(1, _BATCH * len(q) // max(q.numel(), k.numel(), 1))
+    mixture, powers = (
+        torch.empty_like(x[:step], memory_format=torch.contiguous_format) for x in (q, k)
+    )
+    for first in range(0, len(q), step):
+        size = min(step, len(q) - first)
+        yield slice(first, first + size), mixture[:size], powers[:size]
 
 
 def _refuse_causal() -> NoReturn:
