@@ -146,7 +146,7 @@ class KernelFeatures(Explorer):
         high=4.0,
         step=0.1,
         when={"sweep": ["angle"]},
-        help="the heads of this book have lengths of about 2 to 6, once divided by d^¼",
+        help="the heads of this book have mean lengths from 1 to 7, once divided by d^¼",
     )
     angle = Choice(
         0,
@@ -183,7 +183,7 @@ class KernelFeatures(Explorer):
         "estimate": "this draw",
         "band": "nine draws in ten",
         "floor": "At the bottom edge: below the axis, or negative.",
-        "error": "Typical error, over exp(x·y)",
+        "error": "Root mean squared error, over exp(x·y)",
         "negative": "Draws below zero",
         "negative_value": "{share} %",
         "says": "This draw, over exp(x·y)",
