@@ -514,7 +514,7 @@ def test_every_row_is_declared_once() -> None:
 
 
 def test_committed_results_follow_the_schema() -> None:
-    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+    for path in sorted((ROOT / "benchmarks" / "results").glob("????-??-??-*.json")):
         document = record.read(path)
         assert path.name.endswith(f"-{document['device']}.json")
 
