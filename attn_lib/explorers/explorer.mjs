@@ -2135,8 +2135,8 @@ const VIEWS = {
 
   ResidualStream({ spec, say, choose }) {
     const { words, facts } = spec;
-    const names = ["post", "pre", "deep", "sandwich"].map((name) => words[name]);
-    const colours = ["local", "second", "lost-edge", "muted"];
+    const names = ["post", "pre", "deep"].map((name) => words[name]);
+    const colours = ["local", "second", "lost-edge"];
     const shares = [[0, "0"], [0.5, "0.5"], [1, "1"]];
     const sizes = new CurveChart({
       title: words.sizes, help: words.help, y: facts.sizes, yTicks: [[0, "1"], [0.5, "3.2"], [1, "10"]],
@@ -2241,7 +2241,7 @@ const VIEWS = {
       limits: [1, steps.length],
       layout() {},
       draw(frame, state) {
-        const name = words[["pre", "deep", "sandwich"].find((form) => form === state.other)];
+        const name = words[["pre", "deep"].find((form) => form === state.other)];
         setText(seeds, `${words.help} ${fill(words.seeds, { seeds: frame.curves.shape[1] })}`);
         setText(label, fill(words.end, { name }));
         legend.show([["local", words.post], ["second", name]]);
