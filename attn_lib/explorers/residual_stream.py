@@ -1,0 +1,172 @@
+"""What flows between the blocks of a stack: how large it is, and how little it changes.
+
+At the start of training it is what Lemma 2 of Xiong et al. 2020 (arXiv:2002.04745) speaks of; after
+training, that of the models of `attn_lib.data.load_training_runs`.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_lib.data import TrainingRuns, load_training_runs
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._depth import DEPTHS, DRAWS, NORMS, measure_start
+from attn_lib.explorers._pack import Coding
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STREAMS", "ResidualStream", "training_runs"]
+
+STREAMS = ("post", "pre", "deep")
+
+
+@functools.cache
+def training_runs() -> TrainingRuns:
+    """Return the recorded runs, read once."""
+    return load_training_runs()
+
+
+def _mean(norm: str, name: str) -> NDArray[np.float64]:
+    """Return a series of the best setting's models, mean over its seeds."""
+    rows = np.array([getattr(run, name) for run in training_runs().best(norm)], dtype=float)
+    mean: NDArray[np.float64] = rows.mean(axis=0)
+    return mean
+
+
+class ResidualStream(Explorer):
+    """The stream of a stack of blocks, for three places of the layer norm.
+
+    Parameters
+    ----------
+    model : {"start", "trained"}
+        Random stacks at the start of training, 32 wide, reading 16 random vectors; or the recorded
+        models after training, each form at the learning rate and warm-up that suited it best.
+    depth : int
+        Blocks in the stack, from 2 to 48; the trained ones have their own number.
+
+    Notes
+    -----
+    `compute` returns, with a row for each of Post-LN, Pre-LN and DeepNorm:
+
+    ``sizes`` (3, depth + 1) float32
+        Logarithm to the base 10 of the root mean square of the stream's numbers: in front of every
+        block, and at the end.
+    ``cosines`` (3, depth) float32
+        Between what goes into a block and what comes out, mean over positions.
+    ``costs`` (3, depth) float32
+        Of the trained: the rise of the held-out loss when a block is left out. Else zeros.
+    """
+
+    model = Choice(
+        "start",
+        label="The stacks",
+        options={"start": "at the start of training", "trained": "after training"},
+    )
+    depth = Range(
+        16,
+        label="Blocks L",
+        grid=DEPTHS,
+        low=2,
+        high=48,
+        step=1,
+        play=True,
+        when={"model": ["start"]},
+        help="blocks on top of each other; the trained ones have twelve",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "sizes": "float16",
+        "cosines": "float16",
+        "costs": "float16",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "sizes": "Size of the stream",
+        "sizes_x": "after block (0: the input)",
+        "cosines": "Likeness of a block’s input and output",
+        "cosines_x": "block, from the input up",
+        "costs": "Rise of the loss without this block",
+        "help": "Point at, tap, or move along the blocks with the arrow keys.",
+        "post": NORMS["post"],
+        "pre": NORMS["pre"],
+        "deep": NORMS["deep"],
+        "size_note": "after block {k}: {values}",
+        "cosine_note": "cosine, block {k}: {values}",
+        "cost_note": "block {k} left out: {values}",
+        "start": "Block {k} of {depth}, mean of {draws} draws: the stream behind it has size"
+        " {post} with Post-LN and {pre} with Pre-LN; the cosine between its input and its output is"
+        " {post_cosine} and {pre_cosine}.",
+        "trained": "Block {k} of {depth}, after training: the stream behind it has size {post} with"
+        " Post-LN and {pre} with Pre-LN; without it the loss rises by {post_cost} and {pre_cost}.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        return {
+            "draws": DRAWS,
+            "sizes": [-0.5, 1.5],
+            "start": [0, 15],
+            "most": 48,
+            "highest": 1.0,
+        }
+
+    @classmethod
+    def _frame(cls, model: str, depth: int) -> dict[str, NDArray[Any]]:
+        if model == "trained":
+            losses = {norm: float(_mean(norm, "held_out")) for norm in STREAMS}
+            sizes = np.stack([_mean(norm, "sizes") for norm in STREAMS])
+            cosines = np.stack([_mean(norm, "cosines") for norm in STREAMS])
+            costs = np.stack([_mean(norm, "without") - losses[norm] for norm in STREAMS])
+        else:
+            starts = [measure_start(norm, depth) for norm in STREAMS]
+            sizes = np.stack([start.sizes.mean(dim=0).numpy() for start in starts])
+            cosines = np.stack([start.cosines.mean(dim=0).numpy() for start in starts])
+            costs = np.zeros_like(cosines)
+        return {
+            "sizes": np.log10(sizes).astype(np.float32),
+            "cosines": cosines.astype(np.float32),
+            "costs": costs.astype(np.float32),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(7.4, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        depth = frame["cosines"].shape[1]
+        figures.curves(
+            np.arange(depth + 1),
+            {NORMS[norm]: 10.0**row for norm, row in zip(STREAMS, frame["sizes"], strict=True)},
+            xlabel=cls.words["sizes_x"],
+            ylabel=cls.words["sizes"],
+            logy=True,
+            ax=left,
+        )
+        figures.curves(
+            np.arange(1, depth + 1),
+            {NORMS[norm]: row for norm, row in zip(STREAMS, frame["cosines"], strict=True)},
+            xlabel=cls.words["cosines_x"],
+            ylabel=cls.words["cosines"],
+            ax=right,
+        )
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        sizes = 10.0 ** frame["sizes"][:, -1]
+        cosines = frame["cosines"][:, -1]
+        parts = (
+            f"{NORMS[norm]} {size:.2g} and {cosine:.2f}"
+            for norm, size, cosine in zip(STREAMS, sizes, cosines, strict=True)
+        )
+        return (
+            "Size of the stream at the end of the stack, and cosine between the last block's input"
+            f" and output: {', '.join(parts)}."
+        )

@@ -1,0 +1,146 @@
+"""Recorded training curves at a grid of learning rates and warm-up lengths.
+
+The runs are those of `attn_lib.data.load_training_runs`; the question is that of Xiong et al. 2020
+(arXiv:2002.04745), section 3.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attn_lib.explorers._base import Choice, Explorer
+from attn_lib.explorers._depth import NORMS
+from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.residual_stream import training_runs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["OTHERS", "RATES", "WARMUPS", "WarmUp"]
+
+RATES = ("0.001", "0.003", "0.01")
+WARMUPS = (0, 50, 200)
+OTHERS = ("pre", "deep")
+_LOW, _HIGH = 1.6, 3.8
+_HIGHEST = 60.0  # what a curve that blew up is cut off at
+
+
+class WarmUp(Explorer):
+    """Training curves of Post-LN and of another form, one line a seed.
+
+    Parameters
+    ----------
+    rate : str
+        The learning rate after the warm-up, one of those recorded.
+    warmup : int
+        Steps in which it rises to that; 0 for none.
+    other : {"pre", "deep"}
+        The form that Post-LN is set against.
+
+    Notes
+    -----
+    These curves were recorded and cannot be computed while a reader waits, so a kernel knows no
+    other values than the page. `compute` returns, in nats a character:
+
+    ``curves`` (2, seeds, points) float32
+        Training losses, a value for every stretch of steps: Post-LN's, and the other form's.
+    ``finals`` (2, seeds, rates) float32
+        Held-out loss after training with this warm-up, at every rate.
+    """
+
+    rate = Choice("0.01", label="Learning rate", options={rate: rate for rate in RATES})
+    warmup = Choice(
+        0,
+        label="Warm-up",
+        options={steps: f"{steps} steps" if steps else "none" for steps in WARMUPS},
+    )
+    other = Choice(
+        "pre",
+        label="Post-LN against",
+        options={norm: NORMS[norm] for norm in OTHERS},
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {"curves": "float16", "finals": "float16"}
+
+    words: ClassVar[Mapping[str, str]] = {
+        "curves": "Training loss, nats a character",
+        "curves_x": "step",
+        "finals": "Held-out loss at the end, by learning rate",
+        "finals_x": "learning rate, in thousandths",
+        "help": "Point at, tap, or move along the curves with the arrow keys.",
+        "post": NORMS["post"],
+        "pre": NORMS["pre"],
+        "deep": NORMS["deep"],
+        "seeds": "One line for each of {seeds} seeds.",
+        "end": "{name}, held out",
+        "range": "{low} to {high}",
+        "warmup": "{steps} steps of warm-up",
+        "no_warmup": "no warm-up",
+        "point": "Learning rate {rate}, {warmup}, about step {step}: Post-LN’s training loss is"
+        " {post}, {name}’s {other}, from the best seed to the worst.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        recorded = training_runs()
+        return {
+            "steps": [round(step) for step in recorded.steps],
+            "rates": [1000 * rate for rate in recorded.rates],
+            "axis": [_LOW, _HIGH],
+            "start": [0, len(recorded.steps) - 1],
+        }
+
+    @classmethod
+    def _frame(cls, rate: str, warmup: int, other: str) -> dict[str, NDArray[Any]]:
+        recorded = training_runs()
+        norms = ("post", other)
+        curves = [
+            [run.losses for run in recorded.select(norm, float(rate), warmup)] for norm in norms
+        ]
+        finals = [
+            [[run.held_out for run in recorded.select(norm, one, warmup)] for one in recorded.rates]
+            for norm in norms
+        ]
+        return {
+            "curves": np.array(curves, dtype=np.float32).clip(max=_HIGHEST),
+            "finals": np.array(finals, dtype=np.float32).swapaxes(1, 2).clip(max=_HIGHEST),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        recorded = training_runs()
+        figure = Figure(figsize=(7.4, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        names = (NORMS["post"], NORMS[controls["other"]])
+        figures.curves(
+            recorded.steps,
+            {name: rows.mean(axis=0) for name, rows in zip(names, frame["curves"], strict=True)},
+            xlabel=cls.words["curves_x"],
+            ylabel=cls.words["curves"],
+            ax=left,
+        )
+        figures.curves(
+            recorded.rates,
+            {name: rows.mean(axis=0) for name, rows in zip(names, frame["finals"], strict=True)},
+            xlabel="learning rate",
+            ylabel="held-out loss at the end",
+            logx=True,
+            ax=right,
+        )
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        at = RATES.index(controls["rate"])
+        post, other = frame["finals"][:, :, at].mean(axis=1)
+        return (
+            f"Training curves at learning rate {controls['rate']} with {controls['warmup']} steps"
+            f" of warm-up: the held-out loss ends at {post:.2f} for Post-LN and at {other:.2f} for"
+            f" {NORMS[controls['other']]}, mean over seeds."
+        )
