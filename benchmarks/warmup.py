@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import itertools
 import json
+import multiprocessing
 import shlex
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ __all__ = ["CharacterModel", "main", "train"]
 
 RESULT = Path(__file__).resolve().parent / "results" / "warmup.json"
 NORMS = ("post", "pre", "deep", "sandwich")
-DEPTH, WIDTH, HEADS, CONTEXT, BATCH = 12, 32, 4, 64, 8
+DEPTH, WIDTH, HEADS, CONTEXT, BATCH = 6, 32, 4, 64, 8
 HELD_OUT = 14_000  # characters at the end of the book
 EVERY = 10
 
@@ -123,10 +126,45 @@ def train(
     return {**setting, "losses": _rounded(means), **_look_inside(model, *unseen)}
 
 
+@functools.cache
 def _characters() -> Tensor:
     book = load_book()
     places = {symbol: k for k, symbol in enumerate(sorted(set(book)))}
     return torch.tensor([places[symbol] for symbol in book])
+
+
+def _head(command: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Return what stands in the file in front of its runs."""
+    return {
+        "schema_version": 1,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": command,
+        "machine": record.machine(args.jobs),
+        "versions": {"torch": torch.__version__},
+        "settings": {
+            "text": "attn_lib/data/alice_book.txt, by characters",
+            "held_out": HELD_OUT,
+            "depth": args.depth,
+            "embed_dim": WIDTH,
+            "num_heads": HEADS,
+            "context": CONTEXT,
+            "batch": BATCH,
+            "steps": args.steps,
+            "every": EVERY,
+            "optimizer": "Adam, no weight decay, no clipping",
+            "schedule": "linear rise over the warm-up, then constant",
+        },
+    }
+
+
+def _setting(run: dict[str, Any]) -> tuple[str, float, int, int]:
+    return run["norm"], run["rate"], run["warmup"], run["seed"]
+
+
+def _train_one(setting: tuple[str, float, int, int], *, steps: int, depth: int) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    return train(_characters(), *setting, steps, depth)
 
 
 def _numbers(kind: type) -> Any:
@@ -141,11 +179,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--norms", type=_numbers(str), default=NORMS, metavar="A,B")
     parser.add_argument("--rates", type=_numbers(float), default=(0.001, 0.003, 0.01))
-    parser.add_argument("--warmups", type=_numbers(int), default=(0, 50, 100, 200))
+    parser.add_argument("--warmups", type=_numbers(int), default=(0, 50, 200))
     parser.add_argument("--seeds", type=int, default=3, help="models of each setting (3)")
     parser.add_argument("--steps", type=int, default=300, help="of each model (300)")
     parser.add_argument("--depth", type=int, default=DEPTH, help=f"blocks ({DEPTH})")
-    parser.add_argument("--output", type=Path, help="file to write instead; '-' only shows")
+    parser.add_argument("--jobs", type=int, default=1, help="models to train at a time (1)")
+    parser.add_argument("--resume", action="store_true", help="keep the runs that the file has")
+    parser.add_argument("--output", type=Path, help="file to write instead")
     return parser
 
 
@@ -164,44 +204,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     args = _parser().parse_args(arguments)
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    book = _characters()
     grid = list(itertools.product(args.norms, args.rates, args.warmups, range(args.seeds)))
-    runs, began = [], time.monotonic()
-    for done, (norm, rate, warmup, seed) in enumerate(grid, start=1):
-        run = train(book, norm, rate, warmup, seed, args.steps, args.depth)
-        runs.append(run)
-        words = f"{norm} {rate:g} warm-up {warmup} seed {seed}: {run['held_out']:.2f}"
-        _bar(done, len(grid), began, words)
-    document = {
-        "schema_version": 1,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": shlex.join(["python", "-m", "benchmarks.warmup", *arguments]),
-        "machine": record.machine(1),
-        "versions": {"torch": torch.__version__},
-        "settings": {
-            "text": "attn_lib/data/alice_book.txt, by characters",
-            "held_out": HELD_OUT,
-            "depth": args.depth,
-            "embed_dim": WIDTH,
-            "num_heads": HEADS,
-            "context": CONTEXT,
-            "batch": BATCH,
-            "steps": args.steps,
-            "every": EVERY,
-            "optimizer": "Adam, no weight decay, no clipping",
-            "schedule": "linear rise over the warm-up, then constant",
-        },
-        "runs": runs,
-    }
     path = args.output or RESULT
-    if str(path) != "-":
-        head = {key: value for key, value in document.items() if key != "runs"}
-        rows = ",\n".join(json.dumps(run, separators=(",", ":")) for run in runs)
-        text = json.dumps(head, indent=1)[:-2] + f',\n "runs": [\n{rows}\n]\n}}\n'
+    kept = json.loads(path.read_text(encoding="utf-8"))["runs"] if args.resume else []
+    found = {_setting(run): run for run in kept}
+    missing = [setting for setting in grid if setting not in found]
+    typed = [argument for argument in arguments if argument != "--resume"]
+    head = _head(shlex.join(["python", "-m", "benchmarks.warmup", *typed]), args)
+
+    def save() -> None:
+        rows = [json.dumps(found[one], separators=(",", ":")) for one in grid if one in found]
+        text = json.dumps(head, indent=1)[:-2] + ',\n "runs": [\n' + ",\n".join(rows) + "\n]\n}\n"
         path.write_text(text, encoding="utf-8")
-        print(f"written to {path}")
+
+    work = functools.partial(_train_one, steps=args.steps, depth=args.depth)
+    began = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, mp_context=context) as pool:
+        for done, run in enumerate(pool.map(work, missing), start=1):
+            found[_setting(run)] = run
+            norm, rate, warmup, seed = _setting(run)
+            words = f"{norm} {rate:g} warm-up {warmup} seed {seed}: {run['held_out']:.2f}"
+            _bar(done, len(missing), began, words)
+            save()
+    save()
+    print(f"written to {path}")
     return 0
 
 
