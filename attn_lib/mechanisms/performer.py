@@ -29,7 +29,15 @@ from attn_lib._checks import (
     check_tensor,
 )
 from attn_lib.numerics import hide_keys, masked_softmax
-from attn_lib.numerics.features import attend_by_features, cut, head_by_head, key_levels, normalise
+from attn_lib.numerics.features import cut, normalise
+from attn_lib.numerics.levels import (
+    Past,
+    attend_to_all,
+    attend_to_past,
+    finite,
+    head_by_head,
+    key_levels,
+)
 
 __all__ = [
     "PerformerState",
@@ -107,7 +115,8 @@ def performer_attention(
     forward and again backward. First derivatives only.
 
     φ(x)·φ(y) is an unbiased estimate of exp(x·y); the attention, a ratio of two such estimates, is
-    not unbiased. The estimate's variance grows as the exponential of the norms of q and k.
+    not unbiased. The estimate's variance grows as an exponential of the squared norms
+    of q and k.
 
     Nothing is added to the softmax features or to their denominators. Instead, each feature's
     logarithm is measured from the largest one among the keys that the query may see, and each
@@ -131,24 +140,27 @@ def performer_attention(
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, w: Tensor, real: Tensor | None) -> Tensor:
+    def attend(
+        q: Tensor, k: Tensor, v: Tensor, w: Tensor, real: Tensor | None, past: Past | None
+    ) -> tuple[Tensor, Past | None]:
         if causal:
             real = None if real is None else cut(real[:, None])[..., 0]
-            sides = cut(q), cut(k)  # (chunks, places, head_dim)
-        else:
-            sides = q, k
-        (sign_q, log_q), (sign_k, log_k) = (_log_features(x, w, kernel) for x in sides)
+            q, k = cut(q), cut(k)  # (chunks, places, head_dim)
+        (sign_q, log_q), (sign_k, log_k) = (_log_features(x, w, kernel) for x in (q, k))
         if real is not None:
             log_k.masked_fill_(~real[..., None], -math.inf)
-        levels = key_levels(log_k.detach(), causal=causal)
-        phi_k = log_k.sub_(levels.at).exp_()
-        log_q.add_(levels.at)
+        levels = key_levels(log_k.detach(), past) if causal else None
+        level = finite(log_k.detach().amax(dim=0)) if levels is None else levels.at
+        phi_k = log_k.sub_(level).exp_()
+        log_q.add_(level)
         phi_q = log_q.sub_(log_q.detach().amax(dim=-1, keepdim=True)).exp_()
         if sign_q is not None and sign_k is not None:
             phi_q, phi_k = phi_q * sign_q, phi_k * sign_k
-        return attend_by_features(phi_q, phi_k, v, causal=causal, levels=levels)
+        if levels is None:
+            return attend_to_all(phi_q, phi_k, v), None
+        return attend_to_past(phi_q, phi_k, v, levels, past)
 
-    out = head_by_head(attend, q.to(compute), k, v, w.to(compute), key_mask=key_mask)
+    out = head_by_head(attend, q.to(compute), k, v, w.to(compute), causal=causal, key_mask=key_mask)
     return out.to(q.dtype)
 
 
