@@ -253,7 +253,7 @@ MUTANTS = (
     Mutant(
         "performer",
         "shift the diagonal",
-        "numerics/features.py",
+        "numerics/levels.py",
         "pairs = (phi_q @ phi_k.mT).tril_()",
         "pairs = (phi_q @ phi_k.mT).tril_(-1)",
     ),
@@ -264,16 +264,16 @@ MUTANTS = (
     Mutant(
         "performer",
         "keep a head's level",
-        "numerics/features.py",
-        "total *= factor",
-        "total *= 1.0",
+        "numerics/levels.py",
+        "total.mul_(factor)",
+        "total.mul_(1.0)",
     ),
     Mutant(
         "performer",
         "let the future set the level",
-        "numerics/features.py",
+        "numerics/levels.py",
         "levels = torch.maximum(before, logarithm[:, 0])",
-        "levels = torch.maximum(before, tops)",
+        "levels = torch.maximum(before, tops[1:])",
     ),
     Mutant(
         "performer", "forget the signs", PERFORMER, ".sign()[:, None]", ".abs().sign()[:, None]"
