@@ -3,6 +3,7 @@
 from attn_lib.explorers.attention_on_text import AttentionOnText
 from attn_lib.explorers.cosine_reweighting import CosineReweighting
 from attn_lib.explorers.estimated_attention import EstimatedAttention
+from attn_lib.explorers.feature_templates import FeatureTemplates
 from attn_lib.explorers.gradient_ladder import GradientLadder
 from attn_lib.explorers.growing_state import GrowingState
 from attn_lib.explorers.kernel_features import KernelFeatures
@@ -18,6 +19,7 @@ __all__ = [
     "AttentionOnText",
     "CosineReweighting",
     "EstimatedAttention",
+    "FeatureTemplates",
     "GradientLadder",
     "GrowingState",
     "KernelFeatures",

@@ -1394,6 +1394,117 @@ const VIEWS = {
     };
   },
 
+  FeatureTemplates({ spec, say, choose }) {
+    const { words, facts } = spec;
+    const { tokens, features } = facts;
+    const n = tokens.length;
+    const band = n / features; // a feature is a band of rows or columns, so that all pictures have one size
+    const label = (k) => tokens[k][0];
+    const two = (code) => decimals(unroot(code), 2);
+    const strip = (name) => new TokenStrip({ tokens, label: words[name], help: words.help, onPick: (i, firm) => choose([i, at[1], null], firm) });
+    const matrix = (name, onPick) =>
+      new Matrix({ rows: n, cols: n, width: 384, label: words[name], help: words.help, rowLabel: words[name], colLabel: words.axes, onPick });
+    const feature = (k) => Math.floor(k / band);
+    const ofTemplate = strip("template_text");
+    const ofRow = strip("row_text");
+    const templates = matrix("templates", ([c, j], firm) => choose([at[0], feature(c), j], firm));
+    const mixtures = matrix("mixtures", ([i, c], firm) => choose([i, feature(c), null], firm));
+    const weights = matrix("weights", ([i, j], firm) => choose([i, at[1], j], firm));
+    const full = matrix("full", ([i, j], firm) => choose([i, at[1], j], firm));
+    const titles = [hint(""), hint("")];
+    const mixed = new Bars({ count: 6 });
+    const reads = new Bars({ count: 6 });
+    const soft = new Bars({ count: 6 });
+    const readouts = new Readouts([words.error, words.mean, words.spread, words.spread_full]);
+    const el = node(
+      "div",
+      { class: "ax-stage" },
+      hint(words.help),
+      titles[0],
+      ofTemplate.el,
+      titles[1],
+      ofRow.el,
+      templates.el,
+      mixtures.el,
+      weights.el,
+      full.el,
+      node("div", { class: "ax-side ax-wide" }, mixed.el),
+      node("div", { class: "ax-side" }, readouts.el),
+      node("div", { class: "ax-side" }, reads.el),
+      node("div", { class: "ax-side" }, soft.el),
+    );
+    let at = facts.start;
+    let order = [];
+    const ranked = (row) => Array.from({ length: row.length }, (_, k) => k).sort((a, b) => row[b] - row[a] || a - b);
+    const rowOf = (array, k, length) => array.values.subarray(k * length, (k + 1) * length);
+
+    return {
+      el,
+      start: facts.start,
+      limits: [n, features, n],
+      layout(width) {
+        for (const one of [templates, mixtures, weights, full]) one.layout((width - 24) / 2);
+      },
+      draw(frame, state, theme) {
+        const [rows, columns] = [new Uint8Array(n * n), new Uint8Array(n * n)];
+        for (let i = 0, k = 0; i < n; i++)
+          for (let j = 0; j < n; j++, k++) {
+            rows[k] = frame.templates.values[feature(i) * n + j];
+            columns[k] = frame.mixtures.values[i * features + feature(j)];
+          }
+        templates.paint(rows, theme.ramp);
+        mixtures.paint(columns, theme.ramp);
+        weights.paint(frame.weights.values, theme.ramp);
+        full.paint(frame.full.values, theme.ramp);
+        // What a template is highest on: its heaviest words, each once.
+        order = Array.from({ length: features }, (_, c) => [...new Set(ranked(rowOf(frame.templates, c, n)).slice(0, 6).map(label))].slice(0, 3));
+        const mean = (k) => rowOf(frame.spread, k, n).reduce((sum, x) => sum + x, 0) / n;
+        const numbers = [...frame.errors.values].map((x) => decimals(x, 2)).concat([0, 1].map((k) => decimals(mean(k), 1)));
+        readouts.show(numbers.map((value) => fill(words.value, { value })));
+      },
+      point([i, c, j], frame, state, theme) {
+        at = [i, c, j];
+        const ink = theme.hex("second");
+        const cell = j ?? i;
+        weights.pick = full.pick = [i, cell];
+        templates.pick = [c * band, cell];
+        mixtures.pick = [i, c * band];
+        for (const one of [weights, full])
+          one.mark((pen) => {
+            pen.row(i, ink);
+            if (j !== null) pen.box(i, j, ink);
+          });
+        templates.mark((pen) => pen.outline(c * band, 0, band, n, ink, 2));
+        mixtures.mark((pen) => {
+          pen.row(i, ink);
+          pen.outline(i, c * band, 1, band, ink, 2);
+        });
+        ofTemplate.shade(frame.templates.values, c * n, theme, i, j);
+        ofRow.shade(frame.weights.values, i * n, theme, i, j);
+        setText(titles[0], fill(words.template_text, { feature: c }));
+        setText(titles[1], fill(words.row_text, { query: label(i) }));
+        const shares = rowOf(frame.mixtures, i, features);
+        const bars = (row, name) => ranked(row).slice(0, 6).filter((k) => unroot(row[k]) >= 0.005).map((k) => [name(k), unroot(row[k])]);
+        const named = (k) => fill(words.feature, { feature: k, tokens: order[k].join(", ") });
+        mixed.show(fill(words.bars, { query: label(i) }), bars(shares, named));
+        reads.show(words.here, bars(rowOf(frame.weights, i, n), label));
+        soft.show(words.there, bars(rowOf(frame.full, i, n), label));
+        const common = { query: label(i), i, feature: c, share: two(shares[c]) };
+        if (j === null) {
+          const [here, there] = [0, 1].map((k) => decimals(frame.spread.values[k * n + i], 1));
+          say(fill(words.row, { ...common, tokens: order[c].join(", "), here, there }));
+        } else {
+          const given = (array, k) => two(array.values[k * n + j]);
+          say(
+            fill(words.cell, {
+              ...common, key: label(j), j, weight: given(frame.weights, i), full: given(frame.full, i), template: given(frame.templates, c),
+            }),
+          );
+        }
+      },
+    };
+  },
+
   LowRankAttention({ spec, say, choose }) {
     const { words, facts } = spec;
     const n = facts.cells;

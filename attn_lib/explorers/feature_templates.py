@@ -1,0 +1,194 @@
+"""The templates of Efficient Attention on real text, and how each word mixes them.
+
+Zhuoran Shen, Mingyuan Zhang, Haiyu Zhao, Shuai Yi, Hongsheng Li. *Efficient Attention: Attention
+with Linear Complexities.* 2018, arXiv:1812.01243. The heads are those of `attn_lib.data`, which
+were trained with softmax attention.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attn_lib.data import Passage, load_passage
+from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._pack import Coding
+from attn_lib.mechanisms.efficient import efficient_factors
+from attn_lib.mechanisms.softmax import softmax_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FEATURES", "LENGTH", "FeatureTemplates"]
+
+LENGTH, FEATURES = 64, 32
+_LAYERS, _HEADS = 6, 12
+_SHADES = 39
+_KNOWN = {
+    "0.2": "the word before",
+    "1.8": "the next word",
+    "2.9": "the same word",
+    "3.7": "names",
+    "4.5": "far away",
+    "5.5": "broad",
+}
+_NAMES = [f"{layer}.{head}" for layer in range(_LAYERS) for head in range(_HEADS)]
+
+
+def _label(name: str) -> str:
+    layer, head = name.split(".")
+    known = f": {_KNOWN[name]}" if name in _KNOWN else ""
+    return f"layer {layer}, head {head}{known}"
+
+
+@functools.cache
+def _passage() -> Passage:
+    return load_passage(128)
+
+
+def _shaded(weights: Tensor) -> NDArray[np.float32]:
+    """Return weights whose square roots are whole steps: fewer shades, fewer bytes."""
+    roots = torch.round(weights.clamp(0, 1).sqrt() * _SHADES) / _SHADES
+    shaded: NDArray[np.float32] = roots.square().numpy()
+    return shaded
+
+
+def _spread(weights: Tensor) -> Tensor:
+    """Return over how many keys each row is spread: the exponential of its entropy."""
+    entropy: Tensor = torch.special.entr(weights).sum(dim=-1)
+    return entropy.exp()
+
+
+class FeatureTemplates(Explorer):
+    """A trained head read as Efficient Attention: its templates, and every word's mixture of them.
+
+    Parameters
+    ----------
+    head : str
+        Layer and head, as "2.9". The book carries six of the 72, one in each layer.
+    sharpness : float
+        Queries and keys are multiplied by it before their softmaxes: from 0.5 to 32.
+
+    Notes
+    -----
+    `compute` returns:
+
+    ``mixtures`` (64, 32) float32
+        The shares of the features in each query.
+    ``templates`` (32, 64) float32
+        A row a feature: its weights over the positions.
+    ``weights``, ``full`` (64, 64) float32
+        The product of the two, and the head's own softmax attention. All but the last come in
+        coarse steps.
+    ``spread`` (2, 64) float32
+        The exponential of a row's entropy, of ``weights`` and of ``full``.
+    ``errors`` (2,) float32
+        Distance from the head's own output, over its size: of Efficient Attention, and of the mean
+        of all values in every row.
+    """
+
+    head = Choice(
+        "2.9",
+        label="Layer and head",
+        options={name: _label(name) for name in _NAMES},
+        grid=tuple(_KNOWN),
+    )
+    sharpness = Range(
+        1.0,
+        label="Sharpness",
+        grid=(1.0, 2.0, 4.0, 8.0),
+        low=0.5,
+        high=32.0,
+        step=0.5,
+        play=True,
+        help="queries and keys are multiplied by it before their softmaxes",
+    )
+
+    codings: ClassVar[Mapping[str, Coding]] = {
+        "mixtures": "sqrt8",
+        "templates": "sqrt8",
+        "weights": "sqrt8",
+        "full": "sqrt8",
+        "spread": "float16",
+        "errors": "float16",
+    }
+
+    words: ClassVar[Mapping[str, str]] = {
+        "help": "Point at, tap, or move with the arrow keys to a word or a cell.",
+        "template_text": "The passage, shaded by template {feature}",
+        "row_text": "The passage, shaded by what “{query}” reads",
+        "templates": "Templates ↓ words →",
+        "mixtures": "Words ↓ mixtures →",
+        "weights": "Mixtures × templates",
+        "full": "Softmax attention",
+        "axes": "",
+        "bars": "What “{query}” mixes",
+        "feature": "{feature}: {tokens}",
+        "here": "What it reads",
+        "there": "What it reads with softmax attention",
+        "error": "Error of the output",
+        "mean": "Error if all got the mean",
+        "spread": "Tokens read, in effect",
+        "spread_full": "With softmax attention",
+        "value": "{value}",
+        "row": "“{query}” ({i}) mixes in {share} of template {feature} (most on {tokens}). In"
+        " effect it reads {here} tokens, with softmax attention {there}.",
+        "cell": "“{query}” ({i}) gives “{key}” ({j}) {weight} of its weight, with softmax attention"
+        " {full}. It mixes in {share} of template {feature}, which has {template} on “{key}”.",
+    }
+
+    @classmethod
+    def _facts(cls) -> dict[str, Any]:
+        tokens = _passage().tokens[:LENGTH]
+        return {
+            "tokens": [[t.removeprefix("##"), t.startswith("##")] for t in tokens],
+            "features": FEATURES,
+            "start": [tokens.index("mouse"), 15, None],
+        }
+
+    @classmethod
+    def _frame(cls, head: str, sharpness: float) -> dict[str, NDArray[Any]]:
+        layer, number = (int(part) for part in head.split("."))
+        q, k, v = (x[:, :, :LENGTH] for x in _passage().head(layer, number))
+        full = softmax_weights(q, k)[0, 0]
+        mixtures, templates = (x[0, 0] for x in efficient_factors(sharpness * q, sharpness * k))
+        weights = mixtures @ templates.mT
+        values = v[0, 0]
+        out = full @ values
+        near = (weights @ values, values.mean(dim=0).expand_as(out))
+        return {
+            "mixtures": _shaded(mixtures),
+            "templates": _shaded(templates.mT),
+            "weights": _shaded(weights),
+            "full": full.clamp(0, 1).numpy().copy(),
+            "spread": torch.stack([_spread(weights), _spread(full)]).numpy(),
+            "errors": torch.stack([(x - out).norm() / out.norm() for x in near]).numpy(),
+        }
+
+    @classmethod
+    def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.figure import Figure
+
+        from attn_lib import figures
+
+        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+        names = ("templates", "weights", "full")
+        for ax, name in zip(figure.subplots(1, 3), names, strict=True):
+            figures.matrix(frame[name], title=cls.words[name], ax=ax)
+        return figure
+
+    @classmethod
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+        here, there = frame["spread"].mean(axis=1)
+        error, mean = frame["errors"]
+        return (
+            f"The {FEATURES} templates of layer and head {controls['head']} on {LENGTH} tokens,"
+            f" the weights that mixtures of them make, and softmax attention. A row of the first"
+            f" is spread over {here:.1f} tokens, of the second over {there:.1f}. The output errs"
+            f" by {100 * error:.0f} % of its size; the mean of all values would err by"
+            f" {100 * mean:.0f} %."
+        )
