@@ -230,7 +230,7 @@ def efficient_flops(n: int, head_dim: int, value_dim: int) -> int:
     int
         2 n · head_dim · value_dim for the context vectors, and as many for their mixtures. The
         softmaxes, a few operations for each number of q and k, are left out. Shen et al. 2018
-        (arXiv:1812.01243), section 3.
+        (arXiv:1812.01243).
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Efficient Attention: one softmax over a query's features, one over the positions of the keys.
 
 Zhuoran Shen, Mingyuan Zhang, Haiyu Zhao, Shuai Yi, Hongsheng Li. *Efficient Attention: Attention
-with Linear Complexities.* 2018, arXiv:1812.01243, section 3. With ρ_q and ρ_k the two
+with Linear Complexities.* 2018, arXiv:1812.01243. With ρ_q and ρ_k the two
 normalisations,
 
     out = ρ_q(Q) (ρ_k(K)ᵀ V)
