@@ -19,7 +19,6 @@ from attn_lib import (
     performer_weights,
     softmax_attention,
 )
-from attn_lib.numerics.features import attend_by_features
 
 KERNELS = ("softmax", "softmax_trig", "relu")
 
@@ -405,29 +404,6 @@ def test_the_products_are_as_many_as_the_formula_says():
     with counting.FlopCounterMode(display=False) as counter:
         performer_attention(q, k, v, projection=w)
     assert counter.get_total_flops() == costs.performer_flops(n, d, e, features=m)
-
-
-# The engine
-
-
-@given(length=st.integers(0, 140), causal=st.booleans(), eps=st.sampled_from([0.0, 0.1]))
-def test_plain_features_give_what_their_matrix_gives(length, causal, eps):
-    generator = torch.Generator().manual_seed(9)
-    phi_q, phi_k, v = (
-        torch.rand(2, 3, length, width, generator=generator, dtype=torch.float64)
-        for width in (4, 4, 5)
-    )
-    similar = phi_q @ phi_k.mT
-    similar = similar.tril() if causal else similar
-    expected = similar @ v / (similar.sum(-1, keepdim=True) + eps)
-    out = attend_by_features(phi_q, phi_k, v, causal=causal, eps=eps)
-    assert_close(out, expected, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.parametrize("causal", [False, True], ids=["both-ways", "causal"])
-def test_a_zero_denominator_gives_zeros(normal, causal):
-    phi_q, phi_k = torch.zeros(1, 1, 5, 3).double(), normal(1, 1, 5, 3)
-    assert not attend_by_features(phi_q, phi_k, normal(1, 1, 5, 2), causal=causal).any()
 
 
 # Bad calls
