@@ -52,8 +52,8 @@ def reformer_attention(
     r"""Softmax attention over the keys that share a chunk with the query in some round.
 
     .. math:: o_i = \sum_{j \in P_i}
-        \frac{\exp(q_i \cdot k_j)}{\sum_{m \in P_i} \exp(q_i \cdot k_m)}\, v_j, \qquad
-        P_i = \bigcup_r \widetilde P_i^{(r)}, \qquad k_j = q_j / \lVert q_j \rVert
+        \frac{\exp(q_i \cdot k_j)}{\sum_{l \in P_i} \exp(q_i \cdot k_l)}\, v_j, \qquad
+        P_i = \bigcup_t \widetilde P_i^{(t)}, \qquad k_j = q_j / \lVert q_j \rVert
 
     Parameters
     ----------
@@ -99,12 +99,12 @@ def reformer_attention(
     first round that finds it and in no other, which comes to the same: exact softmax over the
     union.
 
-    Time, for n tokens and r rounds: sorting O(r n log n), attention O(r n m d), hashing O(r n d b)
+    Time, for n tokens and T rounds: sorting O(T n log n), attention O(T n m d), hashing O(T n d b)
     with b the number of buckets while it is at most 128. More buckets are the product of hashes
     into about √b (or ∛b, …) each, as in the authors' code, since b grows with n and one rotation
-    would cost n² d / m. Memory: O(n d + r n), and a fixed number of scores at a time.
+    would cost n² d / m. Memory: O(n d + T n), and a fixed number of scores at a time.
 
-    The hash has no gradient; q, k and v have theirs through the pairs that were found. First
+    The hash has no gradient; qk and v have theirs through the pairs that were found. First
     derivatives only. The queries of masked positions count as zero vectors, and so do their keys.
 
     Values of the future cannot matter. Future `qk` cannot be seen either, but they may move the
