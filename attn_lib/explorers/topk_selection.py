@@ -69,7 +69,7 @@ class TopKSelection(Explorer):
     ``head_moved`` (1,) float32
         The same of all outputs together: Frobenius norms.
     ``chosen_by`` (64,) uint8
-        How many queries keep a key. A key that nobody keeps gets no gradient from this head.
+        How many queries keep a key. One that nobody keeps gets no gradient as a key or value here.
     """
 
     topk = Range(
@@ -120,7 +120,7 @@ class TopKSelection(Explorer):
         "moved_value": "{moved} % of its length",
         "pairs": "Pairs kept, of n² = {cells}",
         "pairs_value": "{pairs}",
-        "nobody": "Keys without gradient",
+        "nobody": "Keys that nobody keeps",
         "nobody_value": "{count} of {n}",
         "bars": "Scores of “{token}”, sorted",
         "bars_label": "Scores of the query from the largest to the smallest, with the threshold",

@@ -38,8 +38,10 @@ def explicit_sparse_attention(
 ) -> Tensor:
     r"""Softmax attention over each query's `topk` best keys.
 
-    .. math:: O = \operatorname{softmax}(\mathcal M(P, k))\,V, \qquad
-        \mathcal M(P, k)_{ij} = P_{ij} \text{ if } P_{ij} \ge t_i \text{ else } -\infty
+    .. math:: o_i = \operatorname{softmax}_{j \in S_i}(s_{ij})\, v_j, \qquad
+        s_{ij} = q_i \cdot k_j / \sqrt{d}, \qquad S_i = \{j : s_{ij} \ge t_i\}
+
+    where :math:`t_i` is the `topk`-th largest score of row i.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def explicit_sparse_attention(
         True = real token; padding is removed before the selection too. A query that may attend to
         nothing gets zeros.
     topk : int
-        Keys a query keeps, the paper's k, at least 1. Where fewer are visible, all of them.
+        Keys a query keeps, at least 1; the paper's k. Where fewer are visible, all of them.
     scale : float, optional
         Factor of the scores; head_dim ** -0.5 where it is not given.
 
