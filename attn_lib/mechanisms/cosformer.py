@@ -116,8 +116,15 @@ def cosformer_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    phi_q, phi_k = _features(q.to(compute), max_len), _features(k, max_len)
-    out = attend_by_features(phi_q, phi_k, v, causal=causal, eps=eps)
+    cosine, sine = _angles(max(q.shape[2], k.shape[2]), max_len, like=k)
+    out = attend_by_features(
+        q.to(compute),
+        k,
+        v,
+        causal=causal,
+        eps=eps,
+        feature_map=lambda x: _turn(x.relu(), cosine[: x.shape[-2]], sine[: x.shape[-2]]),
+    )
     return out.to(q.dtype)
 
 
@@ -298,11 +305,19 @@ def _check_options(length: int, max_len: int | None, eps: object) -> int:
 
 def _features(x: Tensor, max_len: int, *, first: int = 0) -> Tensor:
     """Return relu(x) cos θ, then relu(x) sin θ, for x whose first position is `first`."""
-    place = torch.arange(first, first + x.shape[2], dtype=torch.float64, device="cpu")[:, None]
+    return _turn(x.relu(), *_angles(x.shape[-2], max_len, first=first, like=x))
+
+
+def _angles(length: int, max_len: int, *, first: int = 0, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cos θ and sin θ, each (length, 1), of positions from `first` on."""
+    place = torch.arange(first, first + length, dtype=torch.float64, device="cpu")[:, None]
     step = math.pi / (2 * max_len)
     # A cosine near π/2 loses its digits to the angle's rounding; the sine of what is left does not.
-    cosine, sine = torch.sin((max_len - place) * step), torch.sin(place * step)
-    out: Tensor = _Turned.apply(x.relu(), cosine.to(x), sine.to(x))  # type: ignore[no-untyped-call]
+    return torch.sin((max_len - place) * step).to(like), torch.sin(place * step).to(like)
+
+
+def _turn(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    out: Tensor = _Turned.apply(x, cosine, sine)  # type: ignore[no-untyped-call]
     return out
 
 

@@ -113,9 +113,14 @@ def linear_transformer_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    phi_q, phi_k = _features(q.to(compute), k, feature_map)
-    phi_k = hide_keys(phi_k, key_mask)
-    out = attend_by_features(phi_q, phi_k, v, causal=causal, eps=eps)
+    q_, within = q.to(compute), None
+    if feature_map is elu_plus_one:
+        within = feature_map  # one that holds no parameters may be computed twice
+    else:
+        q_, k = _features(q_, k, feature_map)
+    out = attend_by_features(
+        q_, k, v, causal=causal, eps=eps, feature_map=within, key_mask=key_mask
+    )
     return out.to(q.dtype)
 
 

@@ -1,9 +1,9 @@
 """Attention by features: similarity φ(q)·φ(k), so that φ(q) (φ(k)ᵀ v) costs no n × n matrix."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -38,12 +38,14 @@ def cut(x: Tensor) -> Tensor:
 
 
 def attend_by_features(
-    phi_q: Tensor,
-    phi_k: Tensor,
+    q: Tensor,
+    k: Tensor,
     v: Tensor,
     *,
     causal: bool = False,
     eps: float = 0.0,
+    feature_map: Callable[[Tensor], Tensor] | None = None,
+    key_mask: Tensor | None = None,
 ) -> Tensor:
     r"""Attention whose similarity is a product of features, in time linear in the length.
 
@@ -52,19 +54,25 @@ def attend_by_features(
 
     Parameters
     ----------
-    phi_q : Tensor, shape (..., q_len, features)
-    phi_k : Tensor, shape (..., kv_len, features)
-        Zeros at masked keys.
-    v : Tensor, shape (..., kv_len, value_dim)
+    q : Tensor, shape (batch, heads, q_len, width)
+    k : Tensor, shape (batch, heads, kv_len, width)
+        Features, or what `feature_map` makes features of.
+    v : Tensor, shape (batch, heads, kv_len, value_dim)
         Finite at masked keys too. One dtype for all three.
     causal : bool
         Let j run up to i only; needs q_len == kv_len.
     eps : float
         Added to the denominator.
+    feature_map : callable, optional
+        (slices, length, width) → (slices, length, features), computed some heads at a time and
+        again backward, so that all features are never held at once. Gradients flow through it to
+        q and k, and to nothing else that it may use.
+    key_mask : Tensor of bool, shape (batch, kv_len), optional
+        Where it is False the features of a key are set to zero.
 
     Returns
     -------
-    Tensor, shape (..., q_len, value_dim)
+    Tensor, shape (batch, heads, q_len, value_dim)
         Zeros where the denominator is zero. With `causal` what comes later cannot change a row, to
         the bit.
 
@@ -74,9 +82,13 @@ def attend_by_features(
     chunk the pairs are multiplied out, and what came before enters through one (features,
     value_dim) matrix a chunk, the sum so far.
     """
-    flat = (x.flatten(0, -3) if x.dim() > 2 else x[None] for x in (phi_q, phi_k, v))
-    out: Tensor = _AttendByFeatures.apply(*flat, causal, eps)  # type: ignore[no-untyped-call]
-    return out.view(*phi_q.shape[:-1], v.shape[-1])
+    heads = q.shape[1]
+    real = None if key_mask is None else key_mask[:, :, None].repeat_interleave(heads, dim=0)
+    flat = (x.flatten(0, 1) for x in (q, k, v))
+    out: Tensor = _AttendByFeatures.apply(  # type: ignore[no-untyped-call]
+        *flat, feature_map, real, causal, eps
+    )
+    return out.view(*q.shape[:-1], v.shape[-1])
 
 
 def normalise(out: Tensor, total: Tensor) -> Tensor:
@@ -94,23 +106,127 @@ def normalise(out: Tensor, total: Tensor) -> Tensor:
     return out / total.masked_fill(total == 0, math.inf)
 
 
+class _AttendByFeatures(torch.autograd.Function):
+    """Some slices at a time (a slice is one head of one item), so that they stay in cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        feature_map: Callable[[Tensor], Tensor] | None,
+        real: Tensor | None,
+        causal: bool,
+        eps: float,
+    ) -> Tensor:
+        ctx.feature_map, ctx.real, ctx.causal = feature_map, real, causal
+        out, total = v.new_empty(*q.shape[:2], v.shape[-1]), v.new_empty(*q.shape[:2], 1)
+        for s in _slices(q, k):
+            phi_q, phi_k = _features(q[s], k[s], feature_map, None if real is None else real[s])
+            sums = _Sums.of(phi_q, phi_k, v[s], causal)
+            weighted, weight = sums.of_queries()
+            weight = weight.add_(eps).masked_fill_(weight == 0, math.inf)
+            out[s], total[s] = sums.join(weighted.div_(weight)), sums.join(weight)
+        ctx.save_for_backward(q, k, v, out, total)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, out, total = ctx.saved_tensors
+        grad_q, grad_k, grad_v = (
+            torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)
+        )
+        for s in _slices(q, k):
+            real = None if ctx.real is None else ctx.real[s]
+            leaves = q[s].detach().requires_grad_(), k[s].detach().requires_grad_()
+            with torch.enable_grad():
+                phi = _features(*leaves, ctx.feature_map, real)
+            phi_q, phi_k = (x.detach() for x in phi)
+            sums = _Sums.of(phi_q, phi_k, v[s], ctx.causal)
+            grad = grad_out[s] / total[s]
+            inner = (grad * out[s]).sum(dim=-1, keepdim=True)
+            *grad_phi, grad_v[s] = sums.gradients(grad, inner)
+            grad_q[s], grad_k[s] = torch.autograd.grad(phi, leaves, grad_phi)
+        return grad_q, grad_k, grad_v, None, None, None, None
+
+
+def _slices(q: Tensor, k: Tensor) -> Iterator[slice]:
+    """Yield as many slices at a time as have about `_BATCH` numbers, one at least."""
+    if largest := max(q.numel(), k.numel()):
+        step = max(1, _BATCH * len(q) // largest)
+        for first in range(0, len(q), step):
+            yield slice(first, first + step)
+
+
+def _features(
+    q: Tensor, k: Tensor, feature_map: Callable[[Tensor], Tensor] | None, real: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    phi_q, phi_k = (q, k) if feature_map is None else (feature_map(q), feature_map(k))
+    return phi_q, phi_k if real is None else phi_k.masked_fill(~real, 0.0)
+
+
 @dataclass(frozen=True)
 class _Sums:
-    """What some slices (a slice is one head of one batch item) sum up, cut into chunks.
+    """What some slices sum up, cut into chunks: (slices, chunks, places, width).
 
     Without `causal` the whole length is one chunk, and its sums hold it all.
     """
 
+    phi_q: Tensor
+    phi_k: Tensor
+    v: Tensor
     values: Tensor  # Σ φ(k_j)ᵀ v_j before each chunk, (slices, chunks, features, value_dim)
     norm: Tensor  # Σ φ(k_j) before each chunk, (slices, chunks, 1, features)
     pairs: Tensor | None  # φ(q_i)·φ(k_j) inside each chunk, (slices, chunks, places, places)
+    length: int | None  # of queries and keys where causal: the last chunk is filled up
+
+    @classmethod
+    def of(cls, phi_q: Tensor, phi_k: Tensor, v: Tensor, causal: bool) -> Self:
+        length = phi_q.shape[1] if causal else None
+        split = cut if causal else _whole
+        phi_q, phi_k, v = split(phi_q), split(phi_k), split(v)
+        values, norm, pairs = phi_k.mT @ v, phi_k.sum(dim=-2, keepdim=True), None
+        if causal:
+            values, norm = _sum_before_(values), _sum_before_(norm)
+            pairs = (phi_q @ phi_k.mT).tril_()
+        return cls(phi_q, phi_k, v, values, norm, pairs, length)
+
+    def of_queries(self) -> tuple[Tensor, Tensor]:
+        """Weighted sums of the values, and the sums of their weights."""
+        weighted, weight = self.phi_q @ self.values, self.phi_q @ self.norm.mT
+        if self.pairs is not None:
+            _add_product(weighted, self.pairs, self.v)
+            weight += self.pairs.sum(dim=-1, keepdim=True)
+        return weighted, weight
+
+    def gradients(self, grad: Tensor, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of φ(q), φ(k) and v, from that of `weighted` and minus that of `weight`."""
+        split = _whole if self.pairs is None else cut
+        grad, inner = split(grad), split(inner)
+        grad_values, grad_norm = self.phi_q.mT @ grad, inner.mT @ self.phi_q
+        if self.pairs is not None:
+            grad_values = _sum_before_(grad_values, backwards=True)
+            grad_norm = _sum_before_(grad_norm, backwards=True)
+        grad_q = (grad @ self.values.mT).addcmul_(inner, self.norm, value=-1)
+        grad_k = (self.v @ grad_values.mT).sub_(grad_norm)
+        grad_v = self.phi_k @ grad_values
+        if self.pairs is not None:
+            grad_pairs = (grad @ self.v.mT).sub_(inner).tril_()
+            _add_product(grad_q, grad_pairs, self.phi_k)
+            _add_product(grad_k, grad_pairs.mT, self.phi_q)
+            _add_product(grad_v, self.pairs.mT, grad)
+        return self.join(grad_q), self.join(grad_k), self.join(grad_v)
+
+    def join(self, x: Tensor) -> Tensor:
+        """Put the chunks of queries, or of keys, together again."""
+        return x.flatten(1, 2)[:, : self.length]
 
 
-def _sums(phi_q: Tensor, phi_k: Tensor, v: Tensor, causal: bool) -> _Sums:
-    values, norm = phi_k.mT @ v, phi_k.sum(dim=-2, keepdim=True)
-    if not causal:
-        return _Sums(values, norm, None)
-    return _Sums(_sum_before_(values), _sum_before_(norm), (phi_q @ phi_k.mT).tril_())
+def _whole(x: Tensor) -> Tensor:
+    """Take the whole length for one chunk."""
+    return x[:, None]
 
 
 def _sum_before_(terms: Tensor, *, backwards: bool = False) -> Tensor:
@@ -125,76 +241,6 @@ def _sum_before_(terms: Tensor, *, backwards: bool = False) -> Tensor:
         terms[:, c] = total
         total, following = following, total
     return terms
-
-
-class _AttendByFeatures(torch.autograd.Function):
-    """Some slices at a time, so that what they need stays in a core's cache."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, phi_q: Tensor, phi_k: Tensor, v: Tensor, causal: bool, eps: float
-    ) -> Tensor:
-        length = phi_q.shape[-2]
-        if causal:
-            phi_q, phi_k, v = cut(phi_q), cut(phi_k), cut(v)
-        else:
-            phi_q, phi_k, v = phi_q[:, None], phi_k[:, None], v[:, None]
-        out = v.new_empty(*phi_q.shape[:-1], v.shape[-1])
-        total = v.new_empty(*phi_q.shape[:-1], 1)
-        for s in _slices(phi_q, phi_k):
-            sums = _sums(phi_q[s], phi_k[s], v[s], causal)
-            _multiply(phi_q[s], sums.values, out[s])
-            _multiply(phi_q[s], sums.norm.mT, total[s])
-            if sums.pairs is not None:
-                _add_product(out[s], sums.pairs, v[s])
-                total[s] += sums.pairs.sum(dim=-1, keepdim=True)
-            total[s] += eps
-            out[s] /= total[s].masked_fill_(total[s] == 0, math.inf)
-        ctx.causal, ctx.length = causal, length
-        ctx.save_for_backward(phi_q, phi_k, v, out, total)
-        return out.flatten(1, 2)[:, :length]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        phi_q, phi_k, v, out, total = ctx.saved_tensors
-        grad_out = cut(grad_out) if ctx.causal else grad_out[:, None]
-        grad_q, grad_k, grad_v = (
-            torch.empty_like(x, memory_format=torch.contiguous_format) for x in (phi_q, phi_k, v)
-        )
-        for s in _slices(phi_q, phi_k):
-            sums = _sums(phi_q[s], phi_k[s], v[s], ctx.causal)
-            grad = grad_out[s] / total[s]
-            inner = (grad * out[s]).sum(dim=-1, keepdim=True)
-            grad_values, grad_norm = phi_q[s].mT @ grad, inner.mT @ phi_q[s]
-            if ctx.causal:
-                grad_values, grad_norm = (
-                    _sum_before_(x, backwards=True) for x in (grad_values, grad_norm)
-                )
-            _multiply(grad, sums.values.mT, grad_q[s]).addcmul_(inner, sums.norm, value=-1)
-            _multiply(v[s], grad_values.mT, grad_k[s]).sub_(grad_norm)
-            _multiply(phi_k[s], grad_values, grad_v[s])
-            if sums.pairs is not None:
-                grad_pairs = (grad @ v[s].mT).sub_(inner).tril_()
-                _add_product(grad_q[s], grad_pairs, phi_k[s])
-                _add_product(grad_k[s], grad_pairs.mT, phi_q[s])
-                _add_product(grad_v[s], sums.pairs.mT, grad)
-        length = ctx.length if ctx.causal else None
-        return *(x.flatten(1, 2)[:, :length] for x in (grad_q, grad_k, grad_v)), None, None
-
-
-def _slices(phi_q: Tensor, phi_k: Tensor) -> Iterator[slice]:
-    """Yield as many slices at a time as have about `_BATCH` features, one at least."""
-    if largest := max(phi_q.numel(), phi_k.numel()):
-        step = max(1, _BATCH * len(phi_q) // largest)
-        for first in range(0, len(phi_q), step):
-            yield slice(first, first + step)
-
-
-def _multiply(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
-    """Write left @ right, each (slices, chunks, rows, columns), to `out`."""
-    torch.bmm(left.flatten(0, 1), right.flatten(0, 1), out=out.flatten(0, 1))
-    return out
 
 
 def _add_product(out: Tensor, left: Tensor, right: Tensor) -> None:
