@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sizes", type=_sizes, default=SIZES, metavar="N,N", help="lengths")
     parser.add_argument("--repeats", type=int, default=9, help="rounds of 64 tokens (9)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=1, help="threads (1)")
     parser.add_argument("--output", type=Path, help="file to write instead; '-' only shows")
     return parser
 
