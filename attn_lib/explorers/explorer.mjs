@@ -1147,8 +1147,10 @@ const SIDE = 264;
 const beside = (width) => (width > 2.2 * SIDE ? width - SIDE : width);
 
 // Labels at the whole powers of ten of an axis in logarithms.
-const decadeTicks = ([low, high]) =>
-  Array.from({ length: high - low + 1 }, (_, k) => [low + k, show(10 ** (low + k))]);
+function decadeTicks([low, high]) {
+  const first = Math.ceil(low);
+  return Array.from({ length: Math.floor(high) - first + 1 }, (_, k) => [first + k, show(10 ** (first + k))]);
+}
 
 // A few of some places that count up by one: the first, the last, and even steps between.
 function stepTicks(xs) {
@@ -2312,7 +2314,7 @@ const VIEWS = {
     const { words, facts } = spec;
     const { steps, rates } = facts;
     const [low, high] = facts.axis;
-    const nats = [2, 2.5, 3, 3.5].map((value) => [value, show(value)]);
+    const nats = [2.5, 3, 3.5].map((value) => [value, show(value)]);
     const curves = new CurveChart({
       title: words.curves, help: words.help, y: [low, high], yTicks: nats,
       onPick: (k, isFirm) => choose([0, k], isFirm),
@@ -2352,7 +2354,7 @@ const VIEWS = {
       limits: [1, steps.length],
       layout() {},
       draw(frame, state) {
-        const name = words[["pre", "deep"].find((form) => form === state.other)];
+        const name = words[["pre", "deep", "sandwich"].find((form) => form === state.other)];
         setText(seeds, `${words.help} ${fill(words.seeds, { seeds: frame.curves.shape[1] })}`);
         setText(label, fill(words.end, { name }));
         legend.show([["local", words.post], ["second", name]]);

@@ -113,7 +113,7 @@ class GradientLadder(Explorer):
         return {
             "depths": list(DEPTHS),
             "draws": DRAWS,
-            "axis": [-2, 2],
+            "axis": [-1.6, 1.7],
             "powers": {norm: power or 0 for norm, power in EXPONENTS.items()},
             "norms": dict(NORMS),
             "start": [0, 15],

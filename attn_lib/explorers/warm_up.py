@@ -22,8 +22,8 @@ __all__ = ["OTHERS", "RATES", "WARMUPS", "WarmUp"]
 
 RATES = ("0.001", "0.003", "0.01")
 WARMUPS = (0, 50, 200)
-OTHERS = ("pre", "deep")
-_LOW, _HIGH = 1.6, 3.8
+OTHERS = ("pre", "deep", "sandwich")
+_LOW, _HIGH = 2.2, 3.7
 _HIGHEST = 60.0  # what a curve that blew up is cut off at
 
 
@@ -36,7 +36,7 @@ class WarmUp(Explorer):
         The learning rate after the warm-up, one of those recorded.
     warmup : int
         Steps in which it rises to that; 0 for none.
-    other : {"pre", "deep"}
+    other : {"pre", "deep", "sandwich"}
         The form that Post-LN is set against.
 
     Notes
@@ -73,6 +73,7 @@ class WarmUp(Explorer):
         "post": NORMS["post"],
         "pre": NORMS["pre"],
         "deep": NORMS["deep"],
+        "sandwich": NORMS["sandwich"],
         "seeds": "One line for each of {seeds} seeds.",
         "end": "{name}, held out",
         "range": "{low} to {high}",
