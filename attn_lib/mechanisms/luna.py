@@ -6,8 +6,9 @@ over a context C,
 
     Y_P = Attn(P, C)  (pack),    Y_X = Attn(X, Y_P)  (unpack)
 
-The causal form has no softmax over positions, which would see the future. With ω a positive
-function of each entry and f(A, B, C)_t = (1/t) A_t Σ_{j ≤ t} B_jᵀ C_j,
+The causal form has no softmax over all positions, whose denominator would hold the future, and none
+over the past, which would be a ratio of running sums. With ω a positive function of each entry and
+f(A, B, C)_t = (1/t) A_t Σ_{j ≤ t} B_jᵀ C_j,
 
     A_pack = ω(K Pᵀ / √d),  A_unpack = softmax(f(Q, K, A_pack)),  Y = f(A_unpack, A_pack, V)
 """
