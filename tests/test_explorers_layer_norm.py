@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from attn_lib.explorers import GradientLadder
+from attn_lib.data import load_training_runs
+from attn_lib.explorers import GradientLadder, ResidualStream, WarmUp
 from attn_lib.explorers._depth import DEPTHS, DRAWS, LENGTH, NORMS, WIDTH, measure_start
 from attn_lib.explorers.gradient_ladder import EXPONENTS
+from attn_lib.explorers.residual_stream import STREAMS
 from attn_lib.layers import TransformerStack
 
 every_norm = pytest.mark.parametrize("norm", list(NORMS))
@@ -92,8 +94,51 @@ def test_a_small_start_hides_the_fall_of_pre_ln() -> None:
     assert slopes[2] < -0.45
 
 
+def test_the_stream_is_that_of_the_draws() -> None:
+    frame = ResidualStream.compute(depth=5)
+    assert frame["sizes"].shape == (len(STREAMS), 6)
+    for r, norm in enumerate(STREAMS):
+        start = measure_start(norm, 5)
+        np.testing.assert_allclose(10 ** frame["sizes"][r], start.sizes.mean(0), rtol=1e-5)
+        np.testing.assert_allclose(frame["cosines"][r], start.cosines.mean(0), rtol=1e-5)
+    assert not frame["costs"].any()
+
+
+def test_pre_ln_swells_and_post_ln_does_not() -> None:
+    frame = ResidualStream.compute(depth=32)
+    sizes = 10.0 ** frame["sizes"]
+    post, pre = (list(STREAMS).index(norm) for norm in ("post", "pre"))
+    np.testing.assert_allclose(sizes[post, 1:], 1, rtol=1e-3)
+    power = np.polyfit(np.log(np.arange(4, 33)), np.log(sizes[pre, 4:]), 1)[0]
+    assert power == pytest.approx(0.5, abs=0.1)
+    assert frame["cosines"][pre, -1] > 0.95
+    assert frame["cosines"][post, -1] < 0.8
+
+
+def test_the_trained_streams_are_the_recorded_ones() -> None:
+    recorded = load_training_runs()
+    frame = ResidualStream.compute(model="trained", depth=2)
+    for r, norm in enumerate(STREAMS):
+        runs = recorded.best(norm)
+        sizes = np.mean([run.sizes for run in runs], axis=0)
+        np.testing.assert_allclose(10 ** frame["sizes"][r], sizes, rtol=1e-5)
+        costs = np.mean([np.array(run.without) - run.held_out for run in runs], axis=0)
+        np.testing.assert_allclose(frame["costs"][r], costs, atol=1e-5)
+
+
+def test_the_curves_are_the_recorded_ones() -> None:
+    recorded = load_training_runs()
+    frame = WarmUp.compute(rate="0.01", warmup=200, other="deep")
+    for row, norm in enumerate(("post", "deep")):
+        runs = recorded.select(norm, 0.01, 200)
+        np.testing.assert_allclose(frame["curves"][row], [run.losses for run in runs], rtol=1e-6)
+        assert frame["finals"][row, 1, 2] == pytest.approx(runs[1].held_out)
+
+
 def test_what_the_pages_carry_stays_small() -> None:
     assert len(GradientLadder.packed()) < 60_000
+    assert len(ResidualStream.packed()) < 20_000
+    assert len(WarmUp.packed()) < 40_000
 
 
 @pytest.mark.parametrize(
@@ -101,6 +146,9 @@ def test_what_the_pages_carry_stays_small() -> None:
     [
         (GradientLadder, {"depth": 1}, "depth must be from 2 to 48, got 1"),
         (GradientLadder, {"norm": "peri"}, "norm must be one of .*got 'peri'"),
+        (ResidualStream, {"depth": 49}, "depth must be from 2 to 48, got 49"),
+        (WarmUp, {"rate": "0.02"}, "rate must be one of '0.001', .*got '0.02'"),
+        (WarmUp, {"warmup": 100}, "warmup must be one of 0, 50, 200, got 100"),
         (GradientLadder, {"gain": 5.0}, r"gain must be from 0\.25 to 4\.0, got 5\.0"),
     ],
 )

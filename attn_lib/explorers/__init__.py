@@ -12,8 +12,10 @@ from attn_lib.explorers.low_rank_attention import LowRankAttention
 from attn_lib.explorers.lsh_buckets import LSHBuckets
 from attn_lib.explorers.lsh_circle import LSHCircle
 from attn_lib.explorers.luna_packing import LunaPacking
+from attn_lib.explorers.residual_stream import ResidualStream
 from attn_lib.explorers.sparse_patterns import SparsePatterns
 from attn_lib.explorers.topk_selection import TopKSelection
+from attn_lib.explorers.warm_up import WarmUp
 
 __all__ = [
     "AttentionOnText",
@@ -28,6 +30,8 @@ __all__ = [
     "LongformerWindow",
     "LowRankAttention",
     "LunaPacking",
+    "ResidualStream",
     "SparsePatterns",
     "TopKSelection",
+    "WarmUp",
 ]
