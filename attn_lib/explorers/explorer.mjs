@@ -1910,7 +1910,7 @@ const VIEWS = {
       new Matrix({ rows: n, cols: n, width: 320, label: words[name], help: words.help, rowLabel: words[name], colLabel: words.axes, onPick: ([, j], firm) => choose([j], firm) });
     const near = matrix("weights");
     const full = matrix("full");
-    // z stands two columns wide beside S, with two free ones between.
+    // g stands two columns wide beside G, with two free ones between.
     const cols = width + 4;
     const sums = new Matrix({ rows: width, cols, width: 320, label: words.state, help: "", rowLabel: words.state, colLabel: words.axes, onPick: () => {} });
     sums.marks.setAttribute("role", "img");

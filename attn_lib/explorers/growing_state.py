@@ -163,7 +163,7 @@ class GrowingState(Explorer):
         "text": "The passage, shaded by what the token just read reads",
         "help": "Point at, tap, or move with the arrow keys to a word.",
         "hint": "In the state a row is a feature; in the weights a row is a query, a column a key.",
-        "state": "State S, and z",
+        "state": "State G, and g",
         "weights": "The weights it implies",
         "full": "Softmax’s weights",
         "axes": "",
