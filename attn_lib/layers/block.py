@@ -110,6 +110,8 @@ class TransformerBlock(nn.Module):
             return nn.LayerNorm(embed_dim, device=device, dtype=dtype)
 
         self.attention_norm, self.feed_forward_norm = layer_norm(), layer_norm()
+        self.attention_out_norm: nn.Module = nn.Identity()
+        self.feed_forward_out_norm: nn.Module = nn.Identity()
         if norm == "sandwich":
             self.attention_out_norm, self.feed_forward_out_norm = layer_norm(), layer_norm()
         self.reset_parameters()
@@ -122,17 +124,18 @@ class TransformerBlock(nn.Module):
         generator : torch.Generator, optional
             What to draw from; torch's global generator if not given.
         """
-        query, key, value = self.attention.qkv.weight.detach().chunk(3)
+        qkv, out = self.attention.qkv, self.attention.out
         inner, outer = self.feed_forward.inner, self.feed_forward.outer
+        query, key, value = qkv.weight.detach().chunk(3)
         for weight in (query, key):
             nn.init.xavier_uniform_(weight, generator=generator)
-        for weight in (value, self.attention.out.weight, inner.weight, outer.weight):
+        for weight in (value, out.weight, inner.weight, outer.weight):
             nn.init.xavier_uniform_(weight, self.gain, generator)
-        for bias in (self.attention.qkv.bias, self.attention.out.bias, inner.bias, outer.bias):
-            nn.init.zeros_(bias)
-        for layer in self.children():
-            if isinstance(layer, nn.LayerNorm):
-                layer.reset_parameters()
+        for layer in (qkv, out, inner, outer):
+            nn.init.zeros_(layer.bias)
+        for child in self.children():
+            if isinstance(child, nn.LayerNorm):
+                child.reset_parameters()
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Run both sub-layers.
@@ -159,9 +162,9 @@ class TransformerBlock(nn.Module):
             out = self.feed_forward_norm(scale * x + self.feed_forward(x))
         else:
             added = self.attention(self.attention_norm(x), key_mask)
-            x = x + (self.attention_out_norm(added) if self.norm == "sandwich" else added)
+            x = x + self.attention_out_norm(added)
             added = self.feed_forward(self.feed_forward_norm(x))
-            out = x + (self.feed_forward_out_norm(added) if self.norm == "sandwich" else added)
+            out = x + self.feed_forward_out_norm(added)
         return out
 
 
