@@ -49,8 +49,10 @@ def longformer_attention(
 ) -> Tensor:
     r"""Sliding-window attention with dilation and global tokens.
 
-    .. math:: o_i = \operatorname{softmax}_{j \in N_i}(q_i \cdot k_j / \sqrt{d})\, v_j, \qquad
-        N_i = \{j : |i - j| \le w\delta,\ \delta \mid i - j\} \cup G
+    .. math:: o_i = \operatorname{softmax}_{j \in S_i}(q_i \cdot k_j / \sqrt{d})\, v_j, \qquad
+        S_i = \{j : |i - j| \le w\delta,\ \delta \mid i - j\} \cup G
+
+    for a position i outside G; one in G sees every j.
 
     Parameters
     ----------
