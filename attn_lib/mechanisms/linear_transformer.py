@@ -87,8 +87,8 @@ def linear_transformer_attention(
     -----
     Time O((q_len + kv_len) · features · value_dim); the causal form also multiplies out the pairs
     inside chunks of 64 positions. Memory O((q_len + kv_len) · (features + value_dim)), forward and
-    backward: no matrix is kept for any position (`attn_lib.numerics.causal_product`). Their C is
-    our features, their M our value_dim. Scores are not divided by √head_dim.
+    backward: no matrix is kept for any position (`attn_lib.numerics.features`). First derivatives
+    only. Their C is our features, their M our value_dim. Scores are not divided by √head_dim.
 
     φ should not be negative, or a denominator may vanish between values that do not: a row whose
     denominator is exactly zero gives zeros, and one whose denominator is nearly zero anything. Nor
