@@ -75,7 +75,7 @@ class ResidualStream(Explorer):
         step=1,
         play=True,
         when={"model": ["start"]},
-        help="blocks on top of each other; the trained ones have twelve",
+        help="blocks on top of each other; the trained ones have six",
     )
 
     codings: ClassVar[Mapping[str, Coding]] = {
