@@ -132,7 +132,7 @@ class FeatureTemplates(Explorer):
         "there": "What it reads with softmax attention",
         "error": "Error of the output",
         "mean": "Error if all got the mean",
-        "spread": "Tokens read, in effect",
+        "spread": "Tokens read, on average",
         "spread_full": "With softmax attention",
         "value": "{value}",
         "row": "“{query}” ({i}) mixes in {share} of template {feature} (most on {tokens}). In"
