@@ -51,7 +51,8 @@ def _passage() -> Passage:
 
 def _spread(weights: Tensor) -> Tensor:
     """Return over how many tokens each row is spread in effect: exp of its entropy."""
-    return torch.special.entr(weights).sum(dim=-1).exp()
+    entropy: Tensor = torch.special.entr(weights).sum(dim=-1)
+    return entropy.exp()
 
 
 def _enough(weights: Tensor) -> int:
