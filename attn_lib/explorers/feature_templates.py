@@ -9,13 +9,12 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from attn_lib.data import Passage, load_passage
 from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._heads import HEAD_NAMES, KNOWN_HEADS, head_label, shaded, spread
 from attn_lib.explorers._pack import Coding
 from attn_lib.mechanisms.efficient import efficient_factors
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -26,41 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["FEATURES", "LENGTH", "FeatureTemplates"]
 
 LENGTH, FEATURES = 64, 32
-_LAYERS, _HEADS = 6, 12
-_SHADES = 39
-_KNOWN = {
-    "0.2": "the word before",
-    "1.8": "the next word",
-    "2.9": "the same word",
-    "3.7": "names",
-    "4.5": "far away",
-    "5.5": "broad",
-}
-_NAMES = [f"{layer}.{head}" for layer in range(_LAYERS) for head in range(_HEADS)]
-
-
-def _label(name: str) -> str:
-    layer, head = name.split(".")
-    known = f": {_KNOWN[name]}" if name in _KNOWN else ""
-    return f"layer {layer}, head {head}{known}"
 
 
 @functools.cache
 def _passage() -> Passage:
     return load_passage(128)
-
-
-def _shaded(weights: Tensor) -> NDArray[np.float32]:
-    """Return weights whose square roots are whole steps: fewer shades, fewer bytes."""
-    roots = torch.round(weights.clamp(0, 1).sqrt() * _SHADES) / _SHADES
-    shaded: NDArray[np.float32] = roots.square().numpy()
-    return shaded
-
-
-def _spread(weights: Tensor) -> Tensor:
-    """Return over how many keys each row is spread: the exponential of its entropy."""
-    entropy: Tensor = torch.special.entr(weights).sum(dim=-1)
-    return entropy.exp()
 
 
 class FeatureTemplates(Explorer):
@@ -94,8 +63,8 @@ class FeatureTemplates(Explorer):
     head = Choice(
         "2.9",
         label="Layer and head",
-        options={name: _label(name) for name in _NAMES},
-        grid=tuple(_KNOWN),
+        options={name: head_label(name) for name in HEAD_NAMES},
+        grid=tuple(KNOWN_HEADS),
     )
     sharpness = Range(
         1.0,
@@ -161,11 +130,11 @@ class FeatureTemplates(Explorer):
         out = full @ values
         near = (weights @ values, values.mean(dim=0).expand_as(out))
         return {
-            "mixtures": _shaded(mixtures),
-            "templates": _shaded(templates.mT),
-            "weights": _shaded(weights),
+            "mixtures": shaded(mixtures),
+            "templates": shaded(templates.mT),
+            "weights": shaded(weights),
             "full": full.clamp(0, 1).numpy().copy(),
-            "spread": torch.stack([_spread(weights), _spread(full)]).numpy(),
+            "spread": torch.stack([spread(weights), spread(full)]).numpy(),
             "errors": torch.stack([(x - out).norm() / out.norm() for x in near]).numpy(),
         }
 

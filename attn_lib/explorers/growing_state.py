@@ -16,6 +16,7 @@ from torch import Tensor
 from attn_lib import costs
 from attn_lib.data import Passage, load_passage
 from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._heads import HEADS, LAYERS, shaded, spread
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.low_rank_attention import signed_code
 from attn_lib.mechanisms.linear_transformer import (
@@ -38,10 +39,8 @@ MAPS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "square": torch.square,
     "exp": torch.exp,
 }
-_LAYERS, _HEADS = 6, 12
 _ZERO, _TOP = 128, 127
 _STEP = 12
-_SHADES = 39
 
 
 @functools.cache
@@ -49,23 +48,10 @@ def _passage() -> Passage:
     return load_passage(128)
 
 
-def _spread(weights: Tensor) -> Tensor:
-    """Return over how many tokens each row is spread in effect: exp of its entropy."""
-    entropy: Tensor = torch.special.entr(weights).sum(dim=-1)
-    return entropy.exp()
-
-
 def _enough(weights: Tensor) -> int:
     """Return how many singular values hold 99 % of the sum of all their squares."""
     part = torch.linalg.svdvals(weights.double()).square().cumsum(dim=0)
     return int((part < 0.99 * part[-1]).sum()) + 1
-
-
-def _shaded(weights: Tensor) -> NDArray[np.float32]:
-    """Return weights whose square roots are whole steps: fewer shades, fewer bytes."""
-    roots = torch.round(weights.clamp(0, 1).sqrt() * _SHADES) / _SHADES
-    shaded: NDArray[np.float32] = roots.square().numpy()
-    return shaded
 
 
 class _Reading:
@@ -84,7 +70,7 @@ class _Reading:
         self.ranks = [_enough(x[0, 0]) for x in two_way]
         self.weights = linear_transformer_weights(q, k, causal=True, feature_map=phi, eps=0.0)[0, 0]
         self.full = softmax_weights(q, k, causal=True)[0, 0]
-        self.spread = torch.stack([_spread(self.weights), _spread(self.full)])
+        self.spread = torch.stack([spread(self.weights), spread(self.full)])
 
     def state(self, time: int) -> NDArray[np.uint8]:
         """Return both sums after so many tokens, each over its largest entry at the end."""
@@ -131,8 +117,8 @@ class GrowingState(Explorer):
         label="Layer and head",
         options={
             f"{layer}.{head}": f"layer {layer}, head {head}"
-            for layer in range(_LAYERS)
-            for head in range(_HEADS)
+            for layer in range(LAYERS)
+            for head in range(HEADS)
         },
         grid=("0.2", "2.9", "5.5"),
     )
@@ -210,7 +196,7 @@ class GrowingState(Explorer):
         one = _reading(layer, number, feature_map)
         return {
             "state": one.state(time),
-            "weights": _shaded(one.weights),
+            "weights": shaded(one.weights),
             "full": one.full.clamp(0, 1).numpy().copy(),
             "spread": one.spread.numpy().copy(),
             "ranks": np.array(one.ranks, dtype=np.uint8),

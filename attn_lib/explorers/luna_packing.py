@@ -16,6 +16,7 @@ from torch import Tensor
 
 from attn_lib.data import Passage, load_passage
 from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._heads import HEAD_NAMES, KNOWN_HEADS, head_label, shaded
 from attn_lib.explorers._pack import Coding
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -27,27 +28,8 @@ __all__ = ["LENGTH", "METHODS", "LunaPacking", "centres"]
 
 LENGTH = 48
 METHODS = ("luna", "linformer", "best")
-_LAYERS, _HEADS = 6, 12
-_SHADES = 39
 _ROUNDS = 100
 _LOWEST, _HIGHEST = 0.01, 10.0
-_KNOWN = {
-    "0.2": "the word before",
-    "1.8": "the next word",
-    "2.9": "the same word",
-    "3.7": "names",
-    "4.5": "far away",
-    "5.5": "broad",
-}
-
-
-_NAMES = [f"{layer}.{head}" for layer in range(_LAYERS) for head in range(_HEADS)]
-
-
-def _label(name: str) -> str:
-    layer, head = name.split(".")
-    known = f": {_KNOWN[name]}" if name in _KNOWN else ""
-    return f"layer {layer}, head {head}{known}"
 
 
 @functools.cache
@@ -146,13 +128,6 @@ def _errors(layer: int, head: int, sharpness: float) -> NDArray[np.float32]:
     return np.array([luna, *one.others.tolist()], dtype=np.float32)
 
 
-def _shaded(weights: Tensor) -> NDArray[np.float32]:
-    """Return weights whose square roots are whole steps: fewer shades, fewer bytes."""
-    roots = torch.round(weights.clamp(0, 1).sqrt() * _SHADES) / _SHADES
-    shaded: NDArray[np.float32] = roots.square().numpy()
-    return shaded
-
-
 class LunaPacking(Explorer):
     """A trained head through Luna's slots: pack, unpack, and the matrix that they make together.
 
@@ -188,8 +163,8 @@ class LunaPacking(Explorer):
     head = Choice(
         "2.9",
         label="Layer and head",
-        options={name: _label(name) for name in _NAMES},
-        grid=tuple(_KNOWN),
+        options={name: head_label(name) for name in HEAD_NAMES},
+        grid=tuple(KNOWN_HEADS),
     )
     slots = Range(
         8,
@@ -262,10 +237,10 @@ class LunaPacking(Explorer):
         pack, unpack = one.luna(slots, sharpness)
         return {
             "full": one.weights.clamp(0, 1).numpy().copy(),
-            "luna": _shaded(unpack @ pack),
-            "linformer": _shaded(one.linformer(slots)),
-            "pack": _shaded(pack),
-            "unpack": _shaded(unpack),
+            "luna": shaded(unpack @ pack),
+            "linformer": shaded(one.linformer(slots)),
+            "pack": shaded(pack),
+            "unpack": shaded(unpack),
             "errors": _errors(layer, number, sharpness).copy(),
         }
 

@@ -1,0 +1,40 @@
+"""What several explorers of captured heads share: the heads' names, and two views of weights."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["HEADS", "HEAD_NAMES", "KNOWN_HEADS", "LAYERS", "head_label", "shaded", "spread"]
+
+LAYERS, HEADS = 6, 12
+HEAD_NAMES = [f"{layer}.{head}" for layer in range(LAYERS) for head in range(HEADS)]
+KNOWN_HEADS = {
+    "0.2": "the word before",
+    "1.8": "the next word",
+    "2.9": "the same word",
+    "3.7": "names",
+    "4.5": "far away",
+    "5.5": "broad",
+}
+_SHADES = 39
+
+
+def head_label(name: str) -> str:
+    """Name a head, as "2.9", by its layer, its number and what it is known for."""
+    layer, head = name.split(".")
+    known = f": {KNOWN_HEADS[name]}" if name in KNOWN_HEADS else ""
+    return f"layer {layer}, head {head}{known}"
+
+
+def shaded(weights: Tensor) -> NDArray[np.float32]:
+    """Return weights whose square roots are whole steps: fewer shades, fewer bytes."""
+    roots = torch.round(weights.clamp(0, 1).sqrt() * _SHADES) / _SHADES
+    steps: NDArray[np.float32] = roots.square().numpy()
+    return steps
+
+
+def spread(weights: Tensor) -> Tensor:
+    """Return over how many keys each row is spread in effect: exp of its entropy."""
+    entropy: Tensor = torch.special.entr(weights).sum(dim=-1)
+    return entropy.exp()
