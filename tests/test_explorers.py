@@ -1,7 +1,10 @@
 """The explorers without a browser: packing, grids, pure computation, traits, and MIME bundles."""
 
 import base64
+import gettext
+import gzip
 import importlib.util
+import inspect
 import itertools
 import json
 import re
@@ -16,17 +19,23 @@ import ipywidgets
 import numpy as np
 import pytest
 import traitlets
+from babel import Locale
 
 from attn_lib import explorers
 from attn_lib.data import load_passage
-from attn_lib.explorers import AttentionOnText, SparsePatterns
-from attn_lib.explorers._base import COMMON_WORDS, Explorer
+from attn_lib.explorers import AttentionOnText, SparsePatterns, _explorer, words
+from attn_lib.explorers._explorer import Explorer
 from attn_lib.explorers._pack import decode, digest, encode, pack, unpack
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST, two_hops
+from attn_lib.explorers.words import COMMON_WORDS, Plural, fill, in_english
 
 ROOT = Path(__file__).parents[1]
-MODULE = (ROOT / "attn_lib" / "explorers" / "explorer.mjs").read_text(encoding="utf-8")
+FOLDER = ROOT / "attn_lib" / "explorers"
+BUILT = FOLDER / "built"
+FRONT = {path.name: path.read_text(encoding="utf-8") for path in (FOLDER / "front").glob("*.mjs")}
 ALL = [getattr(explorers, name) for name in explorers.__all__]
+
+NONE = gettext.NullTranslations()
 
 every_explorer = pytest.mark.parametrize("explorer", ALL)
 
@@ -195,37 +204,110 @@ def test_a_control_without_effect_has_none(explorer: type[Explorer]) -> None:
                         np.testing.assert_array_equal(array, plain[key])
 
 
+def module_of(explorer: type[Explorer]) -> str:
+    return explorer.__module__.rpartition(".")[2]
+
+
+def view_of(explorer: type[Explorer]) -> str:
+    return (FOLDER / f"{module_of(explorer)}.mjs").read_text(encoding="utf-8")
+
+
+def shared_by(source: str) -> set[str]:
+    """Return the shared modules that a module needs, directly or not."""
+    found = set(re.findall(r'from "\./(?:front/)?(\w+\.mjs)"', source))
+    return found.union(*(shared_by(FRONT[name]) for name in found))
+
+
+def literals(source: str) -> set[str]:
+    """Return all short strings in a source, among them the names of the words that it speaks."""
+    return set(re.findall(r'"([a-z]\w*)"', source))
+
+
 @every_explorer
 def test_views_and_words_agree(explorer: type[Explorer]) -> None:
-    start = MODULE.index(f"\n  {explorer.__name__}(")
-    view = MODULE[start : MODULE.index("\n  },\n", start)]
-    used = set(re.findall(r"\bwords\.(\w+)", view)) | set(re.findall(r'"(set_\w+)"', view))
-    shared = set(re.findall(r"\bwords\.(\w+)", MODULE[MODULE.index("function rampLegend") :]))
-    assert used - set(COMMON_WORDS) <= set(explorer.words)
-    by_name = {name for name in explorer.words if f'"{name}"' in view}  # words["name"]
-    prefixes = tuple(re.findall(r"\bwords\[`(\w+)\$\{", view))  # words[`prefix${...}`]
-    by_name |= {name for name in explorer.words if prefixes and name.startswith(prefixes)}
-    assert set(explorer.words) <= used | shared | by_name
+    view = view_of(explorer)
+    spoken = set(re.findall(r'\bwords\(\s*"(\w+)"', view))
+    spoken |= set(re.findall(r'"(\w+)"', " ".join(re.findall(r"words\.labelled\([^)]*\)", view))))
+    if "rampLegend(" in view:
+        spoken.add("ramp")
+    assert spoken <= {*COMMON_WORDS, *explorer.words}
+    options = {
+        str(value)
+        for control in explorer.controls().values()
+        for value in control.spec().get("options", ())
+    }
+    said = explorer._alt(explorer.compute(), **explorer.check())[0]
+    assert said.startswith("alt")
+    alternatives = {name for name in explorer.words if name.startswith("alt")}
+    figure = literals(inspect.getsource(explorer._figure))
+    named = literals(view).union(*(literals(FRONT[front]) for front in shared_by(view)))
+    assert set(explorer.words) <= spoken | named | options | alternatives | figure
+
+
+@every_explorer
+def test_no_word_of_a_language_stands_in_a_view(explorer: type[Explorer]) -> None:
+    view = re.sub(r"//.*|/\*.*?\*/", "", view_of(explorer), flags=re.S)
+    texts = re.findall(r'"([^"]*)"|`([^`]*)`', view)
+    for text in (quoted or template for quoted, template in texts):
+        assert not re.search(r"[a-z]{2,} [a-z]{2,}", text) or text.startswith("M"), text
+
+
+@every_explorer
+def test_every_message_can_be_filled(explorer: type[Explorer]) -> None:
+    wording = explorer.wording("en", in_english)
+    assert wording == json.loads(json.dumps(wording))
+    shown = {name for name in explorer.words if not name.startswith("alt")}
+    assert set(wording["words"]) == {*COMMON_WORDS, *shown}
+    assert set(wording["labels"]) == set(explorer.controls())
+    for message in explorer.messages():
+        forms = [message] if isinstance(message, str) else [message.one, message.other]
+        for form in forms:
+            assert not re.search(r"[{}]", re.sub(r"\{\w+\}", "", form))
+        if isinstance(message, Plural):
+            assert "{" + message.by + "}" in message.other
+            assert message.one != message.other
+
+
+@every_explorer
+def test_the_picture_in_words_is_true_to_its_state(explorer: type[Explorer]) -> None:
+    for state in explorer.grid()[:: max(1, len(explorer.grid()) // 12)]:
+        name, values = explorer._alt(explorer.compute(**state), **state)
+        said = fill(in_english(explorer.words[name]), values)
+        assert not re.search(r"[{}]|nan|inf\b", said)
+        assert (name, [*values]) == (name, [*json.loads(json.dumps([name, values]))[1]])
 
 
 def test_common_words_are_used() -> None:
-    assert all(re.search(rf"\bwords\.{name}\b", MODULE) for name in COMMON_WORDS)
+    sources = " ".join(FRONT.values())
+    assert all(f'"{name}"' in sources for name in COMMON_WORDS)
+    spoken = set(re.findall(r'\b(?:words|speak)\(\s*"(\w+)"', sources))
+    assert spoken <= {*COMMON_WORDS, "ramp"}
 
 
-def test_the_module_needs_nothing_from_outside() -> None:
-    assert not re.search(r"^\s*import\b|\bimport\(|\bfetch\(|XMLHttpRequest|\beval\(", MODULE, re.M)
-    assert re.findall(r"https?://[^\"]+", MODULE) == ["http://www.w3.org/2000/svg"]
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", MODULE)
-    assert "attachShadow" not in MODULE
+@pytest.mark.parametrize("name", sorted(path.name for path in BUILT.glob("*js")))
+def test_a_bundle_needs_nothing_from_outside(name: str) -> None:
+    bundle = (BUILT / name).read_text(encoding="utf-8")
+    assert not re.search(r"\bimport\b|\bfetch\(|XMLHttpRequest|\beval\(", bundle)
+    assert set(re.findall(r"https?://[^\"'`]+", bundle)) <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", bundle)
+    assert "attachShadow" not in bundle
 
 
-def test_the_classic_script_has_no_export() -> None:
-    extension = load_extension()
-    script = extension.classic_script(MODULE)
-    assert "export" not in re.sub(r"//.*", "", script)
-    assert "hydrate(document);" in script
-    with pytest.raises(ValueError, match=r"module must hold .* once, got 0 of it"):
-        extension.classic_script("")
+def test_the_book_has_one_script_and_it_exports_nothing() -> None:
+    script = (BUILT / "book.js").read_text(encoding="utf-8")
+    assert not re.search(r"\bexport\b", script)
+    assert script.startswith("(")
+    for explorer in ALL:
+        assert f"{module_of(explorer)}:" in script
+    with_export = [path for path in BUILT.glob("*.mjs") if "as default}" in path.read_text("utf-8")]
+    assert {path.stem for path in with_export} == {module_of(explorer) for explorer in ALL}
+
+
+def test_an_explorer_is_two_files_of_one_name() -> None:
+    modules = {module_of(explorer) for explorer in ALL}
+    drawn = {path.stem for path in FOLDER.glob("[a-z]*.mjs")}
+    assert drawn == modules
+    assert all((FOLDER / f"{name}.py").exists() for name in modules)
 
 
 def test_the_extension_serves_only_pages_with_an_explorer(
@@ -265,18 +347,18 @@ def test_in_the_book_an_explorer_is_data_and_a_picture(
     explorer: type[Explorer], book: None
 ) -> None:
     bundle = explorer()._repr_mimebundle_(include=None, exclude=None)
-    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert set(bundle) == {"text/html", "image/svg+xml", "text/plain"}
     page = bundle["text/html"]
     scripts = re.findall(r"<script([^>]*)>([^<]*)</script>", page)
     assert len(scripts) == page.count("<script") == 1
     assert scripts[0][0] == ' type="application/octet-stream"'
     assert base64.b64decode(scripts[0][1], validate=True) == explorer.packed()
     assert re.search(r"\son\w+=|javascript:", re.sub(r'"[^"]*"', "", page)) is None
-    picture = base64.b64decode(bundle["image/png"], validate=True)
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) < 30_000
-    assert f"data:image/png;base64,{bundle['image/png']}" in page
-    assert 'alt="' in page
+    picture = bundle["image/svg+xml"]
+    assert picture.startswith("<?xml")
+    assert len(gzip.compress(picture.encode(), mtime=0)) < 25_000
+    code = base64.b64encode(picture.encode()).decode()
+    assert f'src="data:image/svg+xml;base64,{code}"' in page
     assert page == explorer()._repr_mimebundle_()["text/html"]
 
 
@@ -296,17 +378,60 @@ def test_in_the_book_no_comm_is_opened(explorer: type[Explorer], book: None) -> 
 def test_in_the_book_the_start_must_be_on_the_grid(book: None) -> None:
     shown = SparsePatterns(stride=16, pattern="fixed")._repr_mimebundle_()
     assert "&quot;stride&quot;: 16" in shown["text/html"]
-    assert "stride 16" in shown["text/plain"]
+    assert "stride=16" in shown["text/plain"]
     with pytest.raises(ValueError, match=r"controls must be on the book's grid, got .*13"):
         SparsePatterns(stride=13)._repr_mimebundle_()
 
 
+def test_frames_and_outputs_carry_no_language(book: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = SparsePatterns()._repr_mimebundle_()["text/html"]
+    frames = SparsePatterns.packed()
+    other = dict.fromkeys(SparsePatterns.words, "ξ")
+    monkeypatch.setattr(SparsePatterns, "words", other)
+    monkeypatch.setattr(SparsePatterns.pattern, "label", "ξ")
+    monkeypatch.setattr(SparsePatterns.pattern, "options", {"strided": "ξ", "fixed": "ξξ"})
+    _explorer._packed.cache_clear()
+    assert SparsePatterns.packed() == frames
+    assert SparsePatterns()._repr_mimebundle_()["text/html"] == before
+
+
 def test_hostile_words_stay_words(book: None, monkeypatch: pytest.MonkeyPatch) -> None:
     words = '"><script>alert(1)</script>'
-    monkeypatch.setattr(SparsePatterns, "_alt", classmethod(lambda cls, frame, **controls: words))
-    page = SparsePatterns()._repr_mimebundle_()["text/html"]
+    monkeypatch.setattr(SparsePatterns, "words", dict.fromkeys(SparsePatterns.words, words))
+    page = load_extension().give_words(
+        SparsePatterns()._repr_mimebundle_()["text/html"], NONE, "en"
+    )
     assert "alert(1)" in page
     assert "<script>" not in page
+    assert page.count("<script ") == page.count("</script>") == 2
+
+
+class Shouting(gettext.NullTranslations):
+    """A language with two kinds of plural beside the one: 2 to 4, and the rest."""
+
+    def gettext(self, message: str) -> str:
+        return message.upper().replace("{STRIDE}", "{stride}")
+
+    def ngettext(self, one: str, other: str, n: int) -> str:
+        return {1: "ONE", 2: "FEW {r}", 3: "FEW {r}", 4: "FEW {r}"}.get(n, "MANY {r}")
+
+
+def test_a_page_gets_its_own_words_and_plurals(book: None) -> None:
+    extension = load_extension()
+    output = SparsePatterns()._repr_mimebundle_()["text/html"]
+    page = extension.give_words(output, Shouting(), "cs")
+    (wording,) = re.findall(r'<script type="application/json">(.*?)</script>', page)
+    found = json.loads(wording)
+    assert found["language"] == "cs"
+    assert found["words"]["reset"] == "RESET"
+    assert found["labels"]["pattern"]["options"] == ["STRIDED", "FIXED"]
+    translate = extension.translate_by(Shouting(), Locale("cs"))
+    forms = translate(Plural("r", "1 round", "{r} rounds"))
+    assert (forms["one"], forms["few"], forms["other"]) == ("ONE", "FEW {r}", "MANY {r}")
+    assert fill(forms, {"r": 3}, category=Locale("cs").plural_form) == "FEW 3"
+    english = extension.give_words(output, NONE, "en")
+    frames = r'<script type="application/octet-stream">.*?</script>'
+    assert re.findall(frames, page) == re.findall(frames, english) == re.findall(frames, output)
 
 
 # As widgets
@@ -322,8 +447,31 @@ def test_a_widget_has_its_controls_as_traits(explorer: type[Explorer]) -> None:
     assert set(explorer.controls()) <= set(state)
     small = {name: value for name, value in state.items() if name not in ("_esm", "_css")}
     assert len(json.dumps(small, default=str)) < 7_000
-    assert state["_esm"] == MODULE
-    assert json.loads(json.dumps(state["_spec"]))["name"] == explorer.__name__
+    assert state["_esm"] == (BUILT / f"{module_of(explorer)}.mjs").read_text(encoding="utf-8")
+    assert len(state["_esm"]) < 30_000
+    assert json.loads(json.dumps(state["_spec"]))["spec"]["name"] == explorer.__name__
+    assert state["_spec"]["wording"] == explorer.wording("en", in_english)
+
+
+def test_a_widget_speaks_the_language_that_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "_LOCALE", tmp_path)
+    catalogue = {"Reset": "Nullstellen", "1 round": {"one": "1 Runde", "other": "{r} Runden"}}
+    (tmp_path / "de.json").write_text(json.dumps(catalogue), encoding="utf-8")
+    assert words.languages() == ("en", "de")
+    made = explorers.LSHBuckets(language="de", rounds=2)
+    wording = made._spec["wording"]
+    assert wording["language"] == "de"
+    assert wording["words"]["reset"] == "Nullstellen"
+    rounds = wording["words"]["shown_computed"]
+    assert rounds == {"by": "r", "one": "1 Runde", "other": "{r} Runden"}
+    assert wording["words"]["caught"] == explorers.LSHBuckets.words["caught"]
+    made.language = "en"
+    assert made._spec["wording"]["words"]["reset"] == "Reset"
+    with pytest.raises(traitlets.TraitError, match="language must be one of 'en', 'de', got 'xx'"):
+        made.language = "xx"
+    assert made.language == "en"
 
 
 def test_a_widget_takes_observers_links_and_boxes() -> None:

@@ -1,4 +1,4 @@
-"""Live pictures: computed in Python, drawn by one ES module, alive with and without a kernel."""
+"""Live pictures: computed in Python, drawn by ES modules, alive with and without a kernel."""
 
 from attn_lib.explorers.attention_on_text import AttentionOnText
 from attn_lib.explorers.cosine_reweighting import CosineReweighting

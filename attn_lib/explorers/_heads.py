@@ -1,11 +1,27 @@
-"""What several explorers of captured heads share: the heads' names, and two views of weights."""
+"""What explorers of captured heads share: the passage, the heads' names, two views of weights."""
+
+import functools
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["HEADS", "HEAD_NAMES", "KNOWN_HEADS", "LAYERS", "head_label", "shaded", "spread"]
+from attn_lib.data import Passage, load_passage
+
+__all__ = [
+    "HEADS",
+    "HEAD_NAMES",
+    "KNOWN_HEADS",
+    "LAYERS",
+    "head_label",
+    "head_options",
+    "passage",
+    "plain_tokens",
+    "shaded",
+    "shown_tokens",
+    "spread",
+]
 
 LAYERS, HEADS = 6, 12
 HEAD_NAMES = [f"{layer}.{head}" for layer in range(LAYERS) for head in range(HEADS)]
@@ -18,6 +34,33 @@ KNOWN_HEADS = {
     "5.5": "broad",
 }
 _SHADES = 39
+
+
+@functools.cache
+def passage() -> Passage:
+    """Return the passage of 128 tokens, read once."""
+    return load_passage(128)
+
+
+def shown_tokens(length: int) -> list[list[str | bool]]:
+    """Return the first word pieces as they are shown, each with whether it goes on the last one."""
+    pieces = passage().tokens[:length]
+    joins = [len(piece) > 2 and piece.startswith("##") for piece in pieces]
+    return [[piece[2:] if on else piece, on] for piece, on in zip(pieces, joins, strict=True)]
+
+
+def plain_tokens(length: int) -> list[str]:
+    """Return the texts of the first word pieces."""
+    return [str(text) for text, _ in shown_tokens(length)]
+
+
+def head_options() -> dict[str, str]:
+    """Return every head, as "2.9", by its layer and number."""
+    return {
+        f"{layer}.{head}": f"layer {layer}, head {head}"
+        for layer in range(LAYERS)
+        for head in range(HEADS)
+    }
 
 
 def head_label(name: str) -> str:

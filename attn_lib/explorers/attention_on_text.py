@@ -4,16 +4,17 @@ Queries and keys are those of a sentence encoder on *Alice's Adventures in Wonde
 (`attn_lib.data`); the weights are softmax attention (Vaswani et al. 2017, arXiv:1706.03762).
 """
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range, Toggle
+from attn_lib.explorers._controls import Choice, Range, Toggle
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import HEADS, LAYERS, passage, plain_tokens, shown_tokens
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message
 from attn_lib.mechanisms.softmax import softmax_weights
 
 if TYPE_CHECKING:
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["LENGTH", "AttentionOnText"]
 
 LENGTH = 64
-_LAYERS, _HEADS = 6, 12
-
-
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
-
-
-def _shown(token: str) -> tuple[str, bool]:
-    """Return a word piece as it is shown, and whether it goes on the word before it."""
-    goes_on = len(token) > 2 and token.startswith("##")
-    return (token[2:], True) if goes_on else (token, False)
 
 
 class AttentionOnText(Explorer):
@@ -63,13 +52,13 @@ class AttentionOnText(Explorer):
     layer = Choice(
         2,
         label="Layer",
-        options={layer: str(layer) for layer in range(_LAYERS)},
+        options={layer: str(layer) for layer in range(LAYERS)},
         grid=(0, 1, 2, 5),
     )
     head = Choice(
         9,
         label="Head",
-        options={head: str(head) for head in range(_HEADS)},
+        options={head: str(head) for head in range(HEADS)},
         grid=(2, 8, 9),
     )
     temperature = Range(
@@ -85,7 +74,7 @@ class AttentionOnText(Explorer):
 
     codings: ClassVar[Mapping[str, Coding]] = {"weights": "sqrt8", "effective": "float16"}
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "text": "The passage; the marked token is the query",
         "text_help": "Point at, tap, or move with the arrow keys to a token.",
         "matrix": "Attention weights: query (row), key (column)",
@@ -98,20 +87,21 @@ class AttentionOnText(Explorer):
         "cell": "“{token}” ({i}) gives “{key}” ({j}) {weight} of its weight, which in effect"
         " is spread over {effective} tokens.",
         "ramp": "weight",
+        "alt": "Attention weights of layer {layer}, head {head} on {n} tokens: {tokens}",
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
         return {
-            "tokens": [_shown(token) for token in _passage().tokens[:LENGTH]],
-            "start": _passage().tokens.index("mouse"),
+            "tokens": shown_tokens(LENGTH),
+            "start": passage().tokens.index("mouse"),
         }
 
     @classmethod
     def _frame(
         cls, layer: int, head: int, temperature: float, causal: bool
     ) -> dict[str, NDArray[Any]]:
-        q, k, _ = _passage().head(layer, head)
+        q, k, _ = passage().head(layer, head)
         weights = softmax_weights(
             q[:, :, :LENGTH],
             k[:, :, :LENGTH],
@@ -131,13 +121,12 @@ class AttentionOnText(Explorer):
         from attn_lib import figures
 
         figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-        tokens = [token for token, _ in cls._facts()["tokens"]]
+        tokens = plain_tokens(LENGTH)
         figures.matrix(frame["weights"], tokens=tokens, ax=figure.subplots())
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        return (
-            f"Attention weights of layer {controls['layer']}, head {controls['head']} on"
-            f" {LENGTH} tokens: {' '.join(token for token, _ in cls._facts()['tokens'])}"
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        tokens = " ".join(plain_tokens(LENGTH))
+        layer, head = controls["layer"], controls["head"]
+        return "alt", {"layer": layer, "head": head, "n": LENGTH, "tokens": tokens}

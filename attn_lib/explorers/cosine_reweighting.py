@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range, Toggle
+from attn_lib.explorers._controls import Choice, Range, Toggle
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import head_options, passage, plain_tokens
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.softmax import softmax_weights
 from attn_lib.numerics.features import normalise
 
@@ -28,20 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["LENGTH", "CosineReweighting"]
 
 LENGTH = 64
-_LAYERS, _HEADS = 6, 12
 _ZERO, _TOP = 128, 127
 _STEPS = {True: 2, False: 10}  # without a ReLU there is noise, which needs no fine shades
-
-
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
 
 
 @functools.lru_cache(maxsize=16)
 def _head(layer: int, head: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return q and k of the first tokens, and softmax's weights, each in float64."""
-    q, k, _ = (x[:, :, :LENGTH].double() for x in _passage().head(layer, head))
+    q, k, _ = (x[:, :, :LENGTH].double() for x in passage().head(layer, head))
     return q[0, 0], k[0, 0], softmax_weights(q, k)[0, 0]
 
 
@@ -102,11 +98,7 @@ class CosineReweighting(Explorer):
     head = Choice(
         "2.9",
         label="Layer and head",
-        options={
-            f"{layer}.{head}": f"layer {layer}, head {head}"
-            for layer in range(_LAYERS)
-            for head in range(_HEADS)
-        },
+        options=head_options(),
         grid=("0.2", "0.4", "2.9", "5.5"),
     )
     relu = Toggle(True, label="ReLU of q and k", help="no entry is negative")
@@ -132,7 +124,7 @@ class CosineReweighting(Explorer):
         "facts": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "full": "Softmax",
         "weights": "Instead of softmax",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
@@ -145,27 +137,37 @@ class CosineReweighting(Explorer):
         "largest": "Largest weight, by its size",
         "spread": "Tokens that a row is spread over, softmax’s in brackets",
         "spread_value": "{spread} ({full})",
-        "no_spread": "none: not an average",
+        "no_spread": "none: not an average ({full})",
         "chart": "Mean weight at each distance",
         "chart_x": "distance |i − j|",
         "chart_full": "softmax",
         "chart_weights": "instead of softmax",
         "cell": "“{query}” ({i}) on “{key}” ({j}), {apart} apart: softmax gives {full}, here it is"
         " {weight}. Factor of the distance: {factor}.",
+        "alt_relu_cosine": "Softmax’s weights of layer and head {head} on {n} tokens, and the"
+        " products of the ReLU of q and k times a cosine with M = {m}, divided by their sums:"
+        " {negative} % of the entries are negative.",
+        "alt_relu": "Softmax’s weights of layer and head {head} on {n} tokens, and the products of"
+        " the ReLU of q and k alone, divided by their sums: {negative} % of the entries are"
+        " negative.",
+        "alt_cosine": "Softmax’s weights of layer and head {head} on {n} tokens, and the products"
+        " of q and k times a cosine with M = {m}, divided by their sums: {negative} % of the"
+        " entries are negative.",
+        "alt_plain": "Softmax’s weights of layer and head {head} on {n} tokens, and the products of"
+        " q and k alone, divided by their sums: {negative} % of the entries are negative.",
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = [token.removeprefix("##") for token in _passage().tokens[:LENGTH]]
+        tokens = plain_tokens(LENGTH)
         mouse, mice = (tokens.index(word) for word in ("mouse", "mice"))
-        ticks = {0.1: "0.1", 0.01: "0.01", 0.0: "0", -0.01: "−0.01", -0.1: "−0.1"}
         return {
             "n": LENGTH,
             "zero": _ZERO,
             "top": _TOP,
             "tokens": tokens,
             "start": [mouse, mice],
-            "ticks": [[math.copysign(abs(x) ** 0.5, x), text] for x, text in ticks.items()],
+            "ticks": [[math.copysign(abs(x) ** 0.5, x), x] for x in (0.1, 0.01, 0, -0.01, -0.1)],
             "ends": [-(0.1**0.5), 0.5**0.5],
         }
 
@@ -207,17 +209,12 @@ class CosineReweighting(Explorer):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         for ax, name in zip(figure.subplots(1, 2), ("full", "weights"), strict=True):
             roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
-            figures.matrix(roots**2, title=cls.words[name], ax=ax)
+            figures.matrix(roots**2, title=cls._word(name), ax=ax)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        parts = [
-            "the ReLU of q and k" if controls["relu"] else "q and k",
-            f"times a cosine with M = {controls['max_len']}" if controls["cosine"] else "alone",
-        ]
-        return (
-            f"Softmax’s weights of layer and head {controls['head']} on {LENGTH} tokens, and the"
-            f" products of {' '.join(parts)}, divided by their sums: {frame['facts'][0]:.0f} % of"
-            " the entries are negative."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        parts = [name for name in ("relu", "cosine") if controls[name]] or ["plain"]
+        negative = Rounded(float(frame["facts"][0]), 0)
+        sizes = {"n": LENGTH, "m": controls["max_len"]}
+        return f"alt_{'_'.join(parts)}", {"head": controls["head"], **sizes, "negative": negative}

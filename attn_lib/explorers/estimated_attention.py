@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import head_options, passage
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.performer import draw_projection, performer_attention, performer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -29,15 +31,9 @@ LENGTH = 128
 CELLS = 64
 COUNTS = tuple(4 * 2**step for step in range(10))
 DRAWS = 8
-_LAYERS, _HEADS = 6, 12
 _KINDS = (("softmax", True), ("softmax", False), ("softmax_trig", True))
 _ZERO, _TOP = 128, 127
 _LOWEST, _HIGHEST = 0.01, 10.0
-
-
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
 
 
 @functools.lru_cache(maxsize=64)
@@ -55,7 +51,7 @@ class _Head:
     """One head, its exact attention and the errors of its estimates."""
 
     def __init__(self, layer: int, head: int, shrink: float) -> None:
-        q, k, self.v = _passage().head(layer, head)
+        q, k, self.v = passage().head(layer, head)
         self.q, self.k = shrink * q, shrink * k
         self.weights = softmax_weights(self.q, self.k)[0, 0]
         self.out = self.weights @ self.v[0, 0]
@@ -123,11 +119,7 @@ class EstimatedAttention(Explorer):
     head = Choice(
         "2.9",
         label="Layer and head",
-        options={
-            f"{layer}.{head}": f"layer {layer}, head {head}"
-            for layer in range(_LAYERS)
-            for head in range(_HEADS)
-        },
+        options=head_options(),
         grid=("0.2", "2.9", "5.5"),
     )
     kernel = Choice(
@@ -162,9 +154,9 @@ class EstimatedAttention(Explorer):
         "facts": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "full": "The head's own weights",
-        "estimate": "Estimated by {m} features",
+        "estimate": "Estimated by m features",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
         "hint": "A cell is two queries by two keys. Weights below zero are orange.",
         "axes": "query ↓ key →",
@@ -180,11 +172,13 @@ class EstimatedAttention(Explorer):
         "trig": "sines and cosines, orthogonal",
         "cell": "Queries {i} and {i2} “{query}” on keys {j} and {j2} “{key}”: the head gives {full}"
         " of its weight, {m} features {near}.",
+        "alt": "Attention weights of layer and head {head} on {n} tokens, and their estimate by {m}"
+        " features: the output errs by {error} % of its size.",
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = [token.removeprefix("##") for token in _passage().tokens]
+        tokens = [token.removeprefix("##") for token in passage().tokens]
         return {
             "cells": CELLS,
             "zero": _ZERO,
@@ -224,14 +218,11 @@ class EstimatedAttention(Explorer):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         for ax, name in zip(figure.subplots(1, 2), ("full", "estimate"), strict=True):
             roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
-            title = cls.words[name].format(m=controls["features"])
-            figures.matrix(roots**2, title=title, ax=ax)
+            figures.matrix(roots**2, title=cls._word(name), ax=ax)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        return (
-            f"Attention weights of layer and head {controls['head']} on {LENGTH} tokens, and their"
-            f" estimate by {controls['features']} features: the output errs by"
-            f" {100 * frame['facts'][0]:.0f} % of its size."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        error = Rounded(100 * float(frame["facts"][0]), 0)
+        m = controls["features"]
+        return "alt", {"head": controls["head"], "n": LENGTH, "m": m, "error": error}

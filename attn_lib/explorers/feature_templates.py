@@ -5,17 +5,25 @@ with Linear Complexities.* 2018, arXiv:1812.01243. The heads are those of `attn_
 were trained with softmax attention.
 """
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
-from attn_lib.explorers._heads import HEAD_NAMES, KNOWN_HEADS, head_label, shaded, spread
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import (
+    HEAD_NAMES,
+    KNOWN_HEADS,
+    head_label,
+    passage,
+    shaded,
+    shown_tokens,
+    spread,
+)
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.efficient import efficient_factors
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -25,11 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["FEATURES", "LENGTH", "FeatureTemplates"]
 
 LENGTH, FEATURES = 64, 32
-
-
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
 
 
 class FeatureTemplates(Explorer):
@@ -86,7 +89,7 @@ class FeatureTemplates(Explorer):
         "errors": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "help": "Point at, tap, or move with the arrow keys to a word or a cell.",
         "template_text": "The passage, shaded by template {feature}",
         "row_text": "The passage, shaded by what “{query}” reads",
@@ -108,13 +111,17 @@ class FeatureTemplates(Explorer):
         " effect it reads {here} tokens, with softmax attention {there}.",
         "cell": "“{query}” ({i}) gives “{key}” ({j}) {weight} of its weight, with softmax attention"
         " {full}. It mixes in {share} of template {feature}, which has {template} on “{key}”.",
+        "alt": "The {features} templates of layer and head {head} on {n} tokens, the weights that"
+        " mixtures of them make, and softmax attention. A row of the first weights is spread over"
+        " {here} tokens, of the second over {there}. The output errs by {error} % of its size; the"
+        " mean of all values would err by {mean} %.",
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = _passage().tokens[:LENGTH]
+        tokens = passage().tokens[:LENGTH]
         return {
-            "tokens": [[t.removeprefix("##"), t.startswith("##")] for t in tokens],
+            "tokens": shown_tokens(LENGTH),
             "features": FEATURES,
             "start": [tokens.index("mouse"), 15, None],
         }
@@ -122,7 +129,7 @@ class FeatureTemplates(Explorer):
     @classmethod
     def _frame(cls, head: str, sharpness: float) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        q, k, v = (x[:, :, :LENGTH] for x in _passage().head(layer, number))
+        q, k, v = (x[:, :, :LENGTH] for x in passage().head(layer, number))
         full = softmax_weights(q, k)[0, 0]
         mixtures, templates = (x[0, 0] for x in efficient_factors(sharpness * q, sharpness * k))
         weights = mixtures @ templates.mT
@@ -147,17 +154,12 @@ class FeatureTemplates(Explorer):
         figure = Figure(figsize=(7.2, 2.6), layout="constrained")
         names = ("templates", "weights", "full")
         for ax, name in zip(figure.subplots(1, 3), names, strict=True):
-            figures.matrix(frame[name], title=cls.words[name], ax=ax)
+            figures.matrix(frame[name], title=cls._word(name), ax=ax)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        here, there = frame["spread"].mean(axis=1)
-        error, mean = frame["errors"]
-        return (
-            f"The {FEATURES} templates of layer and head {controls['head']} on {LENGTH} tokens,"
-            f" the weights that mixtures of them make, and softmax attention. A row of the first"
-            f" is spread over {here:.1f} tokens, of the second over {there:.1f}. The output errs"
-            f" by {100 * error:.0f} % of its size; the mean of all values would err by"
-            f" {100 * mean:.0f} %."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        here, there = (Rounded(float(x), 1) for x in frame["spread"].mean(axis=1))
+        error, mean = (Rounded(float(100 * x), 0) for x in frame["errors"])
+        numbers = {"features": FEATURES, "n": LENGTH, "here": here, "there": there}
+        return "alt", {"head": controls["head"], **numbers, "error": error, "mean": mean}

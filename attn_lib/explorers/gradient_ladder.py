@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._depth import DEPTHS, DRAWS, NORMS, measure_start
+from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Rounded, two_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +89,7 @@ class GradientLadder(Explorer):
         "slope": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "ladder": "Norm of the gradient, block by block",
         "ladder_x": "block, from the input up",
         "last": "In the last block, for L blocks",
@@ -104,8 +106,12 @@ class GradientLadder(Explorer):
         "ratio": "First block over last",
         "value": "Gradient here",
         "note": "L = {depth}: {value}",
+        **NORMS,
         "cell": "Block {k} of {depth}, {norm}: the second feed-forward matrix has a gradient of"
         " norm {value}, the mean of {draws} draws; nine in ten lie between {low} and {high}.",
+        "alt": "Gradients of {depth} blocks, {norm}: those of the second feed-forward matrix go"
+        " from {first} in the first block to {last} in the last, and the last one follows L to the"
+        " power {power}.",
     }
 
     @classmethod
@@ -115,7 +121,6 @@ class GradientLadder(Explorer):
             "draws": DRAWS,
             "axis": [-1.6, 1.7],
             "powers": {norm: power or 0 for norm, power in EXPONENTS.items()},
-            "norms": dict(NORMS),
             "start": [0, 15],
             "most": 48,
         }
@@ -152,19 +157,19 @@ class GradientLadder(Explorer):
         names = ("qkv", "out", "inner", "outer")
         figures.curves(
             np.arange(1, controls["depth"] + 1),
-            {cls.words[name]: 10.0**row for name, row in zip(names, frame["ladder"], strict=True)},
-            xlabel=cls.words["ladder_x"],
-            ylabel=cls.words["ladder"],
+            {cls._word(name): 10.0**row for name, row in zip(names, frame["ladder"], strict=True)},
+            xlabel=cls._word("ladder_x"),
+            ylabel=cls._word("ladder"),
             logy=True,
             ax=left,
         )
         power = f"{EXPONENTS[controls['norm']]:g}"
-        labels = (cls.words["measured"], cls.words["theory"].format(power=power))
+        labels = (cls._word("measured"), cls._word("theory").format(power=power))
         figures.curves(
             np.array(DEPTHS),
             {label: 10.0**row for label, row in zip(labels, frame["last"], strict=True)},
-            xlabel=cls.words["last_x"],
-            ylabel=cls.words["last"],
+            xlabel=cls._word("last_x"),
+            ylabel=cls._word("last"),
             logx=True,
             logy=True,
             ax=right,
@@ -172,11 +177,9 @@ class GradientLadder(Explorer):
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         ladder = 10.0 ** frame["ladder"][-1]
-        return (
-            f"Gradients of {controls['depth']} blocks, {NORMS[controls['norm']]}: those of the"
-            f" second feed-forward matrix go from {ladder[0]:.2g} in the first block to"
-            f" {ladder[-1]:.2g} in the last, and the last one follows L to the power"
-            f" {frame['slope'][0]:.2f}."
-        )
+        first, last = (two_figures(float(ladder[k])) for k in (0, -1))
+        power = Rounded(float(frame["slope"][0]), 2)
+        chosen = {"depth": controls["depth"], "norm": NORMS[controls["norm"]]}
+        return "alt", {**chosen, "first": first, "last": last, "power": power}

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_lib import costs
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
-from attn_lib.explorers._heads import HEADS, LAYERS, shaded, spread
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import head_options, passage, shaded, shown_tokens, spread
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.linear_transformer import (
     linear_transformer_init_state,
     linear_transformer_step,
@@ -43,11 +44,6 @@ _ZERO, _TOP = 128, 127
 _STEP = 12
 
 
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
-
-
 def _enough(weights: Tensor) -> int:
     """Return how many singular values hold 99 % of the sum of all their squares."""
     part = torch.linalg.svdvals(weights.double()).square().cumsum(dim=0)
@@ -58,7 +54,7 @@ class _Reading:
     """One head with one feature map, token after token."""
 
     def __init__(self, layer: int, head: int, name: str) -> None:
-        q, k, v = (x[:, :, :LENGTH] for x in _passage().head(layer, head))
+        q, k, v = (x[:, :, :LENGTH] for x in passage().head(layer, head))
         phi = MAPS[name]
         state = linear_transformer_init_state(1, 1, WIDTH, WIDTH, feature_map=phi, eps=0.0)
         sums = []
@@ -115,11 +111,7 @@ class GrowingState(Explorer):
     head = Choice(
         "2.9",
         label="Layer and head",
-        options={
-            f"{layer}.{head}": f"layer {layer}, head {head}"
-            for layer in range(LAYERS)
-            for head in range(HEADS)
-        },
+        options=head_options(),
         grid=("0.2", "2.9", "5.5"),
     )
     feature_map = Choice(
@@ -146,7 +138,7 @@ class GrowingState(Explorer):
         "ranks": "uint8",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "text": "The passage, shaded by what the token just read reads",
         "help": "Point at, tap, or move with the arrow keys to a word.",
         "hint": "In the state a row is a feature; in the weights a row is a query, a column a key.",
@@ -168,18 +160,34 @@ class GrowingState(Explorer):
         "memory_now": "state {near}, cache {full}",
         "name_near": "φ, a state",
         "name_full": "softmax, a cache",
-        "cell": "{time} tokens read. “{query}” ({i}) gives “{key}” ({j}) {near} of its weight;"
-        " softmax would give {full}.",
-        "ahead": "{time} tokens read. “{key}” ({j}) is still to come.",
+        "cell": Plural(
+            "time",
+            "One token read. “{query}” ({i}) gives “{key}” ({j}) {near} of its weight; softmax"
+            " would give {full}.",
+            "{time} tokens read. “{query}” ({i}) gives “{key}” ({j}) {near} of its weight; softmax"
+            " would give {full}.",
+        ),
+        "ahead": Plural(
+            "time",
+            "One token read. “{key}” ({j}) is still to come.",
+            "{time} tokens read. “{key}” ({j}) is still to come.",
+        ),
+        "alt": Plural(
+            "time",
+            "Causal attention weights of layer and head {head} after one token. With the feature"
+            " map the last row is spread over {near} tokens, with the softmax over {full}.",
+            "Causal attention weights of layer and head {head} after {time} tokens. With the"
+            " feature map the last row is spread over {near} tokens, with the softmax over {full}.",
+        ),
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = _passage().tokens[:LENGTH]
+        tokens = passage().tokens[:LENGTH]
         times = range(1, LENGTH + 1)
         state = costs.linear_transformer_state_numbers(WIDTH, features=WIDTH)
         return {
-            "tokens": [[t.removeprefix("##"), t.startswith("##")] for t in tokens],
+            "tokens": shown_tokens(LENGTH),
             "width": WIDTH,
             "zero": _ZERO,
             "top": _TOP,
@@ -211,14 +219,11 @@ class GrowingState(Explorer):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         for ax, name in zip(figure.subplots(1, 2), ("weights", "full"), strict=True):
             seen = np.arange(LENGTH)[:, None] < controls["time"]
-            figures.matrix(frame[name] * seen, title=cls.words[name], ax=ax)
+            figures.matrix(frame[name] * seen, title=cls._word(name), ax=ax)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        near, full = frame["spread"][:, controls["time"] - 1]
-        return (
-            f"Causal attention weights of layer and head {controls['head']} after"
-            f" {controls['time']} tokens. With the feature map the last row is spread over"
-            f" {near:.1f} tokens, with the softmax over {full:.1f}."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        near, full = (Rounded(float(x), 1) for x in frame["spread"][:, controls["time"] - 1])
+        chosen = {name: controls[name] for name in ("head", "time")}
+        return "alt", {**chosen, "near": near, "full": full}

@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attn_lib.explorers._base import Choice, Explorer, Range, Toggle
+from attn_lib.explorers._controls import Choice, Range, Toggle
+from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, two_figures
 from attn_lib.mechanisms.performer import draw_projection, performer_features
 
 if TYPE_CHECKING:
@@ -174,7 +176,7 @@ class KernelFeatures(Explorer):
         "negative": "uint8",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "chart": "exp(x·y) and its estimate",
         "help": "Point at, tap, or move along the curve with the arrow keys.",
         "angle": "angle between x and y (degrees)",
@@ -192,6 +194,7 @@ class KernelFeatures(Explorer):
         " nine draws in ten lie between {low} and {high}.",
         "point_length": "At length {x}: exp(x·y) = {true}; this draw of {m} features says"
         " {estimate}, and nine draws in ten lie between {low} and {high}.",
+        "alt": "exp(x·y) and its estimate by {m} features: in the middle {true} and {estimate}.",
     }
 
     @classmethod
@@ -240,19 +243,17 @@ class KernelFeatures(Explorer):
         last = 180.0 if controls["sweep"] == "angle" else _LONGEST
         figures.curves(
             np.linspace(0.0, last, POINTS),
-            {cls.words[name]: 10.0 ** frame[name] for name in ("true", "estimate")},
-            xlabel=cls.words[controls["sweep"]],
-            ylabel=cls.words["true"],
+            {cls._word(name): 10.0 ** frame[name] for name in ("true", "estimate")},
+            xlabel=cls._word(controls["sweep"]),
+            ylabel=cls._word("true"),
             logy=True,
             ax=figure.subplots(),
         )
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         middle = POINTS // 2
-        return (
-            f"exp(x·y) and its estimate by {controls['features']} features: in the middle"
-            f" {10 ** float(frame['true'][middle]):.2g} and"
-            f" {10 ** float(frame['estimate'][middle]):.2g}."
-        )
+        exact, estimate = (10 ** float(frame[name][middle]) for name in ("true", "estimate"))
+        numbers = {"true": two_figures(exact), "estimate": two_figures(estimate)}
+        return "alt", {"m": controls["features"], **numbers}

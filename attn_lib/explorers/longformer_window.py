@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from attn_lib import masks
 from attn_lib.data import load_passage
-from attn_lib.explorers._base import Explorer, Positions, Range, Toggle
+from attn_lib.explorers._controls import Positions, Range, Toggle
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import shown_tokens
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,12 +63,6 @@ def _dense(mask: masks.Mask, causal: bool) -> Matrix:
 @functools.lru_cache(maxsize=1024)
 def _window_steps(window: int, dilation: int, causal: bool) -> NDArray[np.uint8]:
     return steps_to_reach(_dense(masks.dilated(window, dilation), causal))
-
-
-def _shown(token: str) -> tuple[str, bool]:
-    """Return a word piece as it is shown, and whether it goes on the word before it."""
-    goes_on = len(token) > 2 and token.startswith("##")
-    return (token[2:], True) if goes_on else (token, False)
 
 
 class LongformerWindow(Explorer):
@@ -141,7 +138,7 @@ class LongformerWindow(Explorer):
         "as_query": "bits",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "text": "The passage; the marked token is the one whose view is shown",
         "text_help": "Point at a token, or use the arrow keys. Click it, or press Enter, to make it"
         " global or ordinary again.",
@@ -165,8 +162,10 @@ class LongformerWindow(Explorer):
         "gaps": "Tokens missing inside it",
         "gaps_value": "{gaps}",
         "say_row": "“{token}” ({i}) reads {row} tokens in one layer. In {layers} layers something"
-        " of {field} tokens reaches it, from {first} to {last}{gaps}.",
-        "say_gaps": ", with {gaps} missing in between",
+        " of {field} tokens reaches it, from {first} to {last}.",
+        "say_row_gaps": "“{token}” ({i}) reads {row} tokens in one layer. In {layers} layers"
+        " something of {field} tokens reaches it, from {first} to {last}, with {gaps} missing in"
+        " between.",
         "say_window": "“{token}” ({i}) reads “{key}” ({j}) directly: it is in the window.",
         "say_global": "“{token}” ({i}) reads “{key}” ({j}) directly: “{hub}” is global.",
         "say_hops": "“{key}” ({j}) reaches “{token}” ({i}) in two layers, through the global token"
@@ -178,13 +177,15 @@ class LongformerWindow(Explorer):
         "say_hub_far": "“{key}” ({j}) would need two layers to reach “{token}” ({i}), through the"
         " global token “{hub}” ({g}).",
         "say_future": "“{key}” ({j}) comes after “{token}” ({i}): a causal model may not see it.",
+        "alt": "A window of {window} keys on each side with dilation {dilation} on {n} tokens:"
+        " {pairs} of {cells} pairs. In {layers} layers token {token} is reached by {field} tokens.",
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
         tokens = load_passage(128).tokens[:LENGTH]
         return {
-            "tokens": [_shown(token) for token in tokens],
+            "tokens": shown_tokens(LENGTH),
             "start": tokens.index("mouse"),
             "never": NEVER,
         }
@@ -216,14 +217,13 @@ class LongformerWindow(Explorer):
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         mask, start = cls._mask(**controls), cls._facts()["start"]
         field = (steps_to_reach(mask)[start] <= controls["layers"]).sum()
-        return (
-            f"A window of {controls['window']} keys on each side with dilation"
-            f" {controls['dilation']} on {LENGTH} tokens: {mask.sum()} of {LENGTH**2} pairs. In"
-            f" {controls['layers']} layers token {start} is reached by {field} tokens."
-        )
+        sizes = {"n": LENGTH, "cells": LENGTH**2, "pairs": int(mask.sum())}
+        names = ("window", "dilation", "layers")
+        chosen = {name: controls[name] for name in names}
+        return "alt", {**chosen, **sizes, "token": start, "field": int(field)}
 
     @classmethod
     def _mask(

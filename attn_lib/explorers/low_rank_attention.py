@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import head_options
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -27,7 +30,6 @@ __all__ = ["CELLS", "METHODS", "LowRankAttention", "signed_code"]
 CELLS = 64
 METHODS = ("svd", "random", "linformer")
 _LENGTHS = (128, 512)
-_LAYERS, _HEADS = 6, 12
 _ZERO, _TOP = 128, 127
 _STEPS = {"svd": 6, "random": 24, "linformer": 6}  # noise needs no fine shades
 _LOWEST, _HIGHEST = 0.01, 10.0
@@ -169,11 +171,7 @@ class LowRankAttention(Explorer):
     head = Choice(
         "2.9",
         label="Layer and head",
-        options={
-            f"{layer}.{head}": f"layer {layer}, head {head}"
-            for layer in range(_LAYERS)
-            for head in range(_HEADS)
-        },
+        options=head_options(),
         grid=("0.2", "2.9", "5.5"),
     )
     method = Choice(
@@ -204,7 +202,7 @@ class LowRankAttention(Explorer):
         "facts": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "full": "The head's own weights",
         "rebuilt": "Rebuilt with rank r",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
@@ -230,6 +228,18 @@ class LowRankAttention(Explorer):
         "cell": "Queries {i} “{query}” on keys {j} “{key}”: the head gives {full} of its weight,"
         " rank {rank} about {rebuilt}.",
         "more": "{first} … {last}",
+        "alt_svd": "Attention weights of layer and head {head} on {length} tokens, and the best"
+        " matrix of rank {rank} in their place: the first {rank} singular values"
+        " hold {share} % of their sum, the output errs by {error} % of its size, and {negative} %"
+        " of the entries are negative.",
+        "alt_random": "Attention weights of layer and head {head} on {length} tokens, and a random"
+        " projection to rank {rank} in their place: the first {rank} singular values"
+        " hold {share} % of their sum, the output errs by {error} % of its size, and {negative} %"
+        " of the entries are negative.",
+        "alt_linformer": "Attention weights of layer and head {head} on {length} tokens, and"
+        " Linformer’s mean pooling to {rank} slots: the first {rank} singular values"
+        " hold {share} % of their sum, the output errs by {error} % of its size, and {negative} %"
+        " of the entries are negative.",
     }
 
     @classmethod
@@ -273,16 +283,15 @@ class LowRankAttention(Explorer):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         for ax, name in zip(figure.subplots(1, 2), ("full", "rebuilt"), strict=True):
             roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
-            figures.matrix(roots**2, title=cls.words[name], ax=ax)
+            figures.matrix(roots**2, title=cls._word(name), ax=ax)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        share, error, negative, _ = frame["facts"]
-        rank, method = controls["rank"], cls.words[controls["method"]]
-        return (
-            f"Attention weights of layer and head {controls['head']} on {controls['length']}"
-            f" tokens, and a matrix of rank {rank} in their place ({method}): the first {rank}"
-            f" singular values hold {share:.0f} % of their sum, the output errs by"
-            f" {100 * error:.0f} % of its size, and {negative:.0f} % of the entries are negative."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        share, error, negative, _ = (float(x) for x in frame["facts"])
+        return f"alt_{controls['method']}", {
+            **{name: controls[name] for name in ("head", "length", "rank")},
+            "share": Rounded(share, 0),
+            "error": Rounded(100 * error, 0),
+            "negative": Rounded(negative, 0),
+        }

@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import passage, shown_tokens
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.reformer import reformer_buckets, reformer_weights
 
 if TYPE_CHECKING:
@@ -26,17 +28,6 @@ __all__ = ["LENGTH", "ROUNDS", "LSHBuckets"]
 
 LENGTH = 64
 ROUNDS = 8
-
-
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
-
-
-def _shown(token: str) -> tuple[str, bool]:
-    """Return a word piece as it is shown, and whether it goes on the word before it."""
-    goes_on = len(token) > 2 and token.startswith("##")
-    return (token[2:], True) if goes_on else (token, False)
 
 
 @functools.lru_cache(maxsize=512)
@@ -76,7 +67,7 @@ def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
 
 def _shared(head: str) -> Tensor:
     layer, number = map(int, head.split("."))
-    return _passage().head(layer, number)[0][:, :, :LENGTH].double()
+    return passage().head(layer, number)[0][:, :, :LENGTH].double()
 
 
 class LSHBuckets(Explorer):
@@ -156,7 +147,7 @@ class LSHBuckets(Explorer):
         "curves": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "text": "The passage; the marked token is the query, faint ones are not compared with it",
         "text_help": "Point at, tap, or move with the arrow keys to a token or a pair.",
         "matrix": "Attention weights: query (row), key (column), what is not computed in another"
@@ -177,24 +168,42 @@ class LSHBuckets(Explorer):
         "shown_full": "all pairs",
         "shown_sorted": "round {r}: {count} buckets used",
         "shown_chunked": "round {r}: {count} chunks",
-        "shown_computed": "{r} rounds together",
-        "shown_computed_one": "1 round",
+        "shown_computed": Plural("r", "1 round", "{r} rounds together"),
         "chart": "Caught by so many rounds, and pairs spent, in percent",
         "chart_x": "rounds",
-        "chart_now": "{r} rounds: {caught} % of the weight, {share} % of the pairs",
-        "chart_now_one": "1 round: {caught} % of the weight, {share} % of the pairs",
+        "chart_now": Plural(
+            "r",
+            "1 round: {caught} % of the weight, {share} % of the pairs",
+            "{r} rounds: {caught} % of the weight, {share} % of the pairs",
+        ),
         "curve_weight": "weight caught",
         "curve_pairs": "pairs spent",
-        "row": "“{token}” ({i}), round {r}: bucket {bucket}, chunk {chunk}. It is compared with"
-        " {count} keys in {all} so far, which hold {mass} % of its weight.",
-        "rounds_many": "{r} rounds",
-        "rounds_one": "1 round",
+        "row": Plural(
+            "r",
+            "“{token}” ({i}), round {r}: bucket {bucket}, chunk {chunk}. It is compared with"
+            " {count} keys in 1 round so far, which hold {mass} % of its weight.",
+            "“{token}” ({i}), round {r}: bucket {bucket}, chunk {chunk}. It is compared with"
+            " {count} keys in {r} rounds so far, which hold {mass} % of its weight.",
+        ),
         "pair": "“{token}” ({i}) and “{key}” ({j}), weight {weight}: buckets {a} and {b}, chunks"
-        " {c} and {d} in round {r}; {found}.",
-        "found": "compared in {times} of {r}, and counted once",
-        "found_one": "compared in 1 of {r}",
-        "found_none": "never compared in {all}",
+        " {c} and {d} in round {r}; compared in {times} of {r}, and counted once.",
+        "pair_once": "“{token}” ({i}) and “{key}” ({j}), weight {weight}: buckets {a} and {b},"
+        " chunks {c} and {d} in round {r}; compared in 1 of {r}.",
+        "pair_never": Plural(
+            "r",
+            "“{token}” ({i}) and “{key}” ({j}), weight {weight}: buckets {a} and {b}, chunks {c}"
+            " and {d} in round {r}; never compared in 1 round.",
+            "“{token}” ({i}) and “{key}” ({j}), weight {weight}: buckets {a} and {b}, chunks {c}"
+            " and {d} in round {r}; never compared in {r} rounds.",
+        ),
         "itself": "“{token}” ({i}) and itself: not counted while any other key is in sight.",
+        "alt": Plural(
+            "r",
+            "Layer.head {head}, chunks of {size} tokens: four pictures of the attention matrix. One"
+            " round of hashing catches {caught} % of the weight with {share} % of the pairs.",
+            "Layer.head {head}, chunks of {size} tokens: four pictures of the attention matrix. {r}"
+            " rounds of hashing catch {caught} % of the weight with {share} % of the pairs.",
+        ),
     }
 
     @classmethod
@@ -202,8 +211,8 @@ class LSHBuckets(Explorer):
         return {
             "n": LENGTH,
             "cells": LENGTH**2,
-            "tokens": [_shown(token) for token in _passage().tokens[:LENGTH]],
-            "start": _passage().tokens.index("mouse"),
+            "tokens": shown_tokens(LENGTH),
+            "start": passage().tokens.index("mouse"),
         }
 
     @classmethod
@@ -232,19 +241,18 @@ class LSHBuckets(Explorer):
             weights * seen.any(axis=0),
         ]
         figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-        titles = list(cls.controls()["picture"].spec()["options"])
-        for ax, picture, (_, title) in zip(
-            figure.subplots(2, 2).flat, pictures, titles, strict=True
-        ):
+        titles = cls.picture.options.values()
+        for ax, picture, title in zip(figure.subplots(2, 2).flat, pictures, titles, strict=True):
             figures.matrix(picture, title=title, ax=ax)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         last = controls["rounds"] - 1
-        return (
-            f"Layer.head {controls['head']}, chunks of {controls['bucket_size']} tokens: four"
-            f" pictures of the attention matrix. {controls['rounds']} rounds of hashing catch"
-            f" {frame['caught'][2, last]:.0f} % of the weight with"
-            f" {frame['curves'][1, last]:.0f} % of the pairs."
-        )
+        return "alt", {
+            "head": controls["head"],
+            "size": controls["bucket_size"],
+            "r": controls["rounds"],
+            "caught": Rounded(float(frame["caught"][2, last]), 0),
+            "share": Rounded(float(frame["curves"][1, last]), 0),
+        }

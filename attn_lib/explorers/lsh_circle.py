@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import passage, plain_tokens
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.reformer import reformer_buckets
 
 if TYPE_CHECKING:
@@ -90,11 +92,6 @@ def _theory(buckets: int) -> NDArray[np.float32]:
 
 
 @functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
-
-
-@functools.cache
 def _ring(buckets: int) -> NDArray[np.uint8]:
     """Return the bucket of every degree of the circle, in every round: (rounds, 360)."""
     angles = torch.arange(360, dtype=torch.float64).deg2rad()
@@ -123,7 +120,7 @@ def _on_circle(buckets: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 def _of_keys(head: str, buckets: int) -> dict[str, NDArray[Any]]:
     """Return the unit keys of a head on their two main axes, their buckets, and their angles."""
     layer, number = map(int, head.split("."))
-    qk = _passage().head(layer, number)[0][:, :, :_KEYS].double()
+    qk = passage().head(layer, number)[0][:, :, :_KEYS].double()
     keys = torch.nn.functional.normalize(qk[0, 0], dim=-1)
     found = _buckets(qk, buckets)
     degrees = (keys @ keys.mT).clamp(-1, 1).acos().rad2deg().numpy()
@@ -221,7 +218,7 @@ class LSHCircle(Explorer):
         "measured": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "disc": "Points, and the buckets of the last round",
         "help": "Point at a point, tap it, or walk round with the arrow keys.",
         "chosen": "chosen point",
@@ -240,18 +237,33 @@ class LSHCircle(Explorer):
         "measured_keys": "measured, over the pairs of keys",
         "chart_now": "at {angle}°: probability {theory}",
         "chart_seen": "at {angle}°: probability {theory}, measured {measured}",
-        "point_circle": "The point at {at}°",
-        "point_key": "“{token}” ({i})",
-        "say": "{point}: in {rounds} it shares a bucket with {near} of its {near_all} nearest"
-        " points, and with {far} of the other {far_all}.",
-        "rounds_many": "{r} rounds",
-        "rounds_one": "1 round",
+        "say_circle": Plural(
+            "r",
+            "The point at {at}°: in one round it shares a bucket with {near} of its {near_all}"
+            " nearest points, and with {far} of the other {far_all}.",
+            "The point at {at}°: in {r} rounds it shares a bucket with {near} of its {near_all}"
+            " nearest points, and with {far} of the other {far_all}.",
+        ),
+        "say_key": Plural(
+            "r",
+            "“{token}” ({i}): in one round it shares a bucket with {near} of its {near_all}"
+            " nearest points, and with {far} of the other {far_all}.",
+            "“{token}” ({i}): in {r} rounds it shares a bucket with {near} of its {near_all}"
+            " nearest points, and with {far} of the other {far_all}.",
+        ),
+        "alt": Plural(
+            "r",
+            "{n} points, coloured by their bucket of {buckets}, and the probability of a shared"
+            " bucket in one round against the angle: {chance} at 30 degrees.",
+            "{n} points, coloured by their bucket of {buckets}, and the probability of a shared"
+            " bucket in {r} rounds against the angle: {chance} at 30 degrees.",
+        ),
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
         return {
-            "tokens": [token.removeprefix("##") for token in _passage().tokens[:_KEYS]],
+            "tokens": plain_tokens(_KEYS),
             "near": 8,
             "angles": ANGLES.tolist(),
             "most": max(_SPOTS, _KEYS),
@@ -289,16 +301,17 @@ class LSHCircle(Explorer):
         left.scatter(*frame["xy"].T, c=frame["bucket"][last] % 10, cmap="tab10", s=24)
         left.set_aspect("equal")
         left.axis("off")
-        lines = {cls.words["theory"]: frame["theory"][last]}
-        figures.curves(ANGLES, lines, xlabel=cls.words["chart_x"], ylabel="", ax=right)
+        lines = {cls._word("theory"): frame["theory"][last]}
+        figures.curves(ANGLES, lines, xlabel=cls._word("chart_x"), ylabel="", ax=right)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         last = controls["rounds"] - 1
         place = int(np.flatnonzero(ANGLES == 30)[0])
-        return (
-            f"{len(frame['xy'])} points, coloured by their bucket of {controls['buckets']}, and the"
-            f" probability of a shared bucket against the angle: {frame['theory'][last, place]:.2f}"
-            f" at 30 degrees, rounds taken: {controls['rounds']}."
-        )
+        return "alt", {
+            "n": len(frame["xy"]),
+            "buckets": controls["buckets"],
+            "r": controls["rounds"],
+            "chance": Rounded(float(frame["theory"][last, place]), 2),
+        }

@@ -14,10 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
-from attn_lib.explorers._heads import HEAD_NAMES, KNOWN_HEADS, head_label, shaded
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import (
+    HEAD_NAMES,
+    KNOWN_HEADS,
+    head_label,
+    passage,
+    shaded,
+    shown_tokens,
+)
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -30,11 +38,6 @@ LENGTH = 48
 METHODS = ("luna", "linformer", "best")
 _ROUNDS = 100
 _LOWEST, _HIGHEST = 0.01, 10.0
-
-
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
 
 
 def centres(keys: Tensor, count: int) -> Tensor:
@@ -83,7 +86,7 @@ class _Head:
     """One head, packed and unpacked with every number of slots."""
 
     def __init__(self, layer: int, head: int) -> None:
-        self.q, self.k, v = (x[:, :, :LENGTH] for x in _passage().head(layer, head))
+        self.q, self.k, v = (x[:, :, :LENGTH] for x in passage().head(layer, head))
         self.v = v[0, 0]
         self.weights = softmax_weights(self.q, self.k)[0, 0]
         self.out = self.weights @ self.v
@@ -195,7 +198,7 @@ class LunaPacking(Explorer):
         "errors": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "text": "The passage, shaded by what the marked word reads through Luna",
         "help": "Point at, tap, or move with the arrow keys to a word or a cell.",
         "full": "The head’s own weights",
@@ -218,13 +221,24 @@ class LunaPacking(Explorer):
         "name_best": "nearest matrix of rank r",
         "cell": "“{query}” ({i}) reads slot {slot} most, {share} of it. “{key}” ({j}) gets {luna}"
         " of its weight through the slots, {linformer} in Linformer; the head gives {full}.",
+        "alt": Plural(
+            "slots",
+            "Attention weights of layer and head {head} on {n} tokens, and what comes in their"
+            " place through one slot: with Luna the output errs by {luna} % of its size, with"
+            " Linformer’s mean pooling by {linformer} %, with the nearest matrix of this rank by"
+            " {best} %.",
+            "Attention weights of layer and head {head} on {n} tokens, and what comes in their"
+            " place through {slots} slots: with Luna the output errs by {luna} % of its size, with"
+            " Linformer’s mean pooling by {linformer} %, with the nearest matrix of this rank by"
+            " {best} %.",
+        ),
     }
 
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = _passage().tokens[:LENGTH]
+        tokens = passage().tokens[:LENGTH]
         return {
-            "tokens": [[t.removeprefix("##"), t.startswith("##")] for t in tokens],
+            "tokens": shown_tokens(LENGTH),
             "methods": list(METHODS),
             "errors": [_LOWEST, _HIGHEST],
             "start": [tokens.index("mouse"), tokens.index("mice")],
@@ -253,17 +267,16 @@ class LunaPacking(Explorer):
         figure = Figure(figsize=(7.2, 2.8), layout="constrained")
         names = ("full", "luna", "linformer")
         for ax, name in zip(figure.subplots(1, 3), names, strict=True):
-            title = cls.words[name].format(slots=controls["slots"])
+            title = cls._word(name).format(slots=controls["slots"])
             figures.matrix(frame[name], title=title, ax=ax)
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        luna, linformer, best = frame["errors"][:, controls["slots"] - 1]
-        return (
-            f"Attention weights of layer and head {controls['head']} on {LENGTH} tokens, and what"
-            f" comes in their place through {controls['slots']} slots: with Luna the output errs"
-            f" by {100 * luna:.0f} % of its size, with Linformer's mean pooling by"
-            f" {100 * linformer:.0f} %, with the nearest matrix of this rank by"
-            f" {100 * best:.0f} %."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        errors = 100 * frame["errors"][:, controls["slots"] - 1]
+        return "alt", {
+            "head": controls["head"],
+            "n": LENGTH,
+            "slots": controls["slots"],
+            **{name: Rounded(float(x), 0) for name, x in zip(METHODS, errors, strict=True)},
+        }

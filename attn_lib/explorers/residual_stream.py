@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_lib.data import TrainingRuns, load_training_runs
-from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._depth import DEPTHS, DRAWS, NORMS, measure_start
+from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Rounded, two_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,16 +86,15 @@ class ResidualStream(Explorer):
         "costs": "float16",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "sizes": "Size of the stream",
         "sizes_x": "after block (0: the input)",
         "cosines": "Likeness of a block’s input and output",
         "cosines_x": "block, from the input up",
         "costs": "Rise of the loss without this block",
         "help": "Point at, tap, or move along the blocks with the arrow keys.",
-        "post": NORMS["post"],
-        "pre": NORMS["pre"],
-        "deep": NORMS["deep"],
+        **{norm: NORMS[norm] for norm in STREAMS},
+        "named": "{name} {value}",
         "size_note": "after block {k}: {values}",
         "cosine_note": "cosine, block {k}: {values}",
         "cost_note": "block {k} left out: {values}",
@@ -102,6 +103,9 @@ class ResidualStream(Explorer):
         " {post_cosine} and {pre_cosine}.",
         "trained": "Block {k} of {depth}, after training: the stream behind it has size {post} with"
         " Post-LN and {pre} with Pre-LN; without it the loss rises by {post_cost} and {pre_cost}.",
+        "alt": "Size of the stream at the end of the stack, and cosine between the last block’s"
+        " input and output: Post-LN {post_size} and {post}, Pre-LN {pre_size} and {pre}, DeepNorm"
+        " {deep_size} and {deep}.",
     }
 
     @classmethod
@@ -144,29 +148,26 @@ class ResidualStream(Explorer):
         figures.curves(
             np.arange(depth + 1),
             {NORMS[norm]: 10.0**row for norm, row in zip(STREAMS, frame["sizes"], strict=True)},
-            xlabel=cls.words["sizes_x"],
-            ylabel=cls.words["sizes"],
+            xlabel=cls._word("sizes_x"),
+            ylabel=cls._word("sizes"),
             logy=True,
             ax=left,
         )
         figures.curves(
             np.arange(1, depth + 1),
             {NORMS[norm]: row for norm, row in zip(STREAMS, frame["cosines"], strict=True)},
-            xlabel=cls.words["cosines_x"],
-            ylabel=cls.words["cosines"],
+            xlabel=cls._word("cosines_x"),
+            ylabel=cls._word("cosines"),
             ax=right,
         )
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         sizes = 10.0 ** frame["sizes"][:, -1]
         cosines = frame["cosines"][:, -1]
-        parts = (
-            f"{NORMS[norm]} {size:.2g} and {cosine:.2f}"
-            for norm, size, cosine in zip(STREAMS, sizes, cosines, strict=True)
-        )
-        return (
-            "Size of the stream at the end of the stack, and cosine between the last block's input"
-            f" and output: {', '.join(parts)}."
-        )
+        said: dict[str, Rounded] = {}
+        for norm, size, cosine in zip(STREAMS, sizes, cosines, strict=True):
+            said[f"{norm}_size"] = two_figures(float(size))
+            said[norm] = Rounded(float(cosine), 2)
+        return "alt", said

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_lib import masks
-from attn_lib.explorers._base import Choice, Explorer, Range, Toggle
+from attn_lib.explorers._controls import Choice, Range, Toggle
+from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -179,7 +181,7 @@ class SparsePatterns(Explorer):
         "edges_by_stride": "int32",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "matrix": "Which query (row) sees which key (column)",
         "matrix_help": "Point at, tap, or move with the arrow keys to a pair of positions.",
         "query": "query i ↓",
@@ -203,9 +205,9 @@ class SparsePatterns(Explorer):
         "missed": "Pairs two steps miss",
         "missed_value": "{missed} of {pairs}",
         "chart": "Pairs in the pattern against the stride",
-        "and": " and ",
         "chart_x": "stride l",
         "chart_now": "l = {stride}: {edges}",
+        "chart_apart": "l = {stride}: {local} and {summary}",
         "direct": "Position {i} reads position {j} directly ({set}).",
         "own": "Position {i} reads itself ({set}).",
         "kept": "Position {i} keeps its own content (residual connection).",
@@ -219,6 +221,10 @@ class SparsePatterns(Explorer):
         "set_summary": "summary",
         "set_both": "both sets",
         "set_stay": "kept by the residual connection",
+        "alt_strided": "The strided pattern with stride {stride} on {n} positions: {edges} of"
+        " {cells} pairs, {missed} not joined by two steps.",
+        "alt_fixed": "The fixed pattern with stride {stride} on {n} positions: {edges} of {cells}"
+        " pairs, {missed} not joined by two steps.",
     }
 
     @classmethod
@@ -267,10 +273,9 @@ class SparsePatterns(Explorer):
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        edges = (frame["local"] | frame["summary"]).sum()
-        return (
-            f"The {controls['pattern']} pattern with stride {controls['stride']} on {LENGTH}"
-            f" positions: {edges} of {LENGTH**2} pairs, {frame['unreachable'][0]} not joined by"
-            " two steps."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        edges = int((frame["local"] | frame["summary"]).sum())
+        sizes = {"n": LENGTH, "cells": LENGTH**2, "edges": edges}
+        missed = int(frame["unreachable"][0])
+        found = {"stride": controls["stride"], **sizes, "missed": missed}
+        return f"alt_{controls['pattern']}", found

@@ -5,7 +5,6 @@ Queries, keys and values are those of a sentence encoder on *Alice's Adventures 
 Attention Through Explicit Selection*, 2019, arXiv:1912.11637.
 """
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,9 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attn_lib.data import Passage, load_passage
-from attn_lib.explorers._base import Choice, Explorer, Range
+from attn_lib.explorers._controls import Choice, Range
+from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._heads import HEADS, LAYERS, passage, plain_tokens, shown_tokens
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.explicit_sparse import explicit_sparse_attention, explicit_sparse_weights
 from attn_lib.mechanisms.softmax import softmax_attention, softmax_weights
 
@@ -26,18 +27,6 @@ __all__ = ["LENGTH", "STEP", "TopKSelection"]
 
 LENGTH = 64
 STEP = 1 / 16
-_LAYERS, _HEADS = 6, 12
-
-
-@functools.cache
-def _passage() -> Passage:
-    return load_passage(128)
-
-
-def _shown(token: str) -> tuple[str, bool]:
-    """Return a word piece as it is shown, and whether it goes on the word before it."""
-    goes_on = len(token) > 2 and token.startswith("##")
-    return (token[2:], True) if goes_on else (token, False)
 
 
 class TopKSelection(Explorer):
@@ -85,13 +74,13 @@ class TopKSelection(Explorer):
     layer = Choice(
         2,
         label="Layer",
-        options={layer: str(layer) for layer in range(_LAYERS)},
+        options={layer: str(layer) for layer in range(LAYERS)},
         grid=(0, 2, 5),
     )
     head = Choice(
         9,
         label="Head",
-        options={head: str(head) for head in range(_HEADS)},
+        options={head: str(head) for head in range(HEADS)},
         grid=(2, 8, 9),
     )
 
@@ -105,7 +94,7 @@ class TopKSelection(Explorer):
         "chosen_by": "uint8",
     }
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "text": "The passage; the marked token is the query, faint ones are dropped",
         "text_help": "Point at, tap, or move with the arrow keys to a token or a pair.",
         "matrix": "Full attention weights: query (row), key (column), dropped in another hue",
@@ -134,6 +123,13 @@ class TopKSelection(Explorer):
         "lost": "“{token}” ({i}) drops “{key}” ({j}): rank {rank}, score {score} below the"
         " threshold {threshold}. Its weight of {weight} goes to the keys kept, and it gets no"
         " gradient from this query.",
+        "alt": Plural(
+            "topk",
+            "Layer {layer}, head {head}: each of {n} queries keeps its best key. These keys hold"
+            " {mass} % of the weight, and the output moves by {moved} % of its length.",
+            "Layer {layer}, head {head}: each of {n} queries keeps its {topk} best keys. They hold"
+            " {mass} % of the weight, and the output moves by {moved} % of its length.",
+        ),
     }
 
     @classmethod
@@ -141,13 +137,13 @@ class TopKSelection(Explorer):
         return {
             "n": LENGTH,
             "cells": LENGTH**2,
-            "tokens": [_shown(token) for token in _passage().tokens[:LENGTH]],
-            "start": _passage().tokens.index("mouse"),
+            "tokens": shown_tokens(LENGTH),
+            "start": passage().tokens.index("mouse"),
         }
 
     @classmethod
     def _frame(cls, topk: int, layer: int, head: int) -> dict[str, NDArray[Any]]:
-        q, k, v = (x[:, :, :LENGTH].double() for x in _passage().head(layer, head))
+        q, k, v = (x[:, :, :LENGTH].double() for x in passage().head(layer, head))
         full = softmax_weights(q, k)
         chosen = explicit_sparse_weights(q, k, topk=topk) > 0
         order, scores = _ranked(layer, head)
@@ -174,22 +170,24 @@ class TopKSelection(Explorer):
         columns = frame["order"][:, : controls["topk"]].astype(int)
         np.put_along_axis(kept, columns, np.take_along_axis(frame["weights"], columns, 1), 1)
         figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-        tokens = [token for token, _ in cls._facts()["tokens"]]
+        tokens = plain_tokens(LENGTH)
         figures.matrix(kept, tokens=tokens, ax=figure.subplots())
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
-        return (
-            f"Layer {controls['layer']}, head {controls['head']}: each of {LENGTH} queries keeps"
-            f" its {controls['topk']} best keys. They hold {frame['mass'].mean():.0%} of the"
-            f" weight, and the output moves by {frame['head_moved'][0]:.0%} of its length."
-        )
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        names = ("layer", "head", "topk")
+        return "alt", {
+            **{name: controls[name] for name in names},
+            "n": LENGTH,
+            "mass": Rounded(100 * float(frame["mass"].mean()), 0),
+            "moved": Rounded(100 * float(frame["head_moved"][0]), 0),
+        }
 
 
 def _ranked(layer: int, head: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return the keys of each query by falling score, earlier ones first, and their scores."""
-    q, k, _ = (x[0, 0, :LENGTH].double() for x in _passage().head(layer, head))
+    q, k, _ = (x[0, 0, :LENGTH].double() for x in passage().head(layer, head))
     scores = (q.shape[-1] ** -0.5 * q) @ k.mT
     ranked, order = torch.sort(scores, dim=-1, descending=True, stable=True)
     rounded = (ranked / STEP).round() * STEP

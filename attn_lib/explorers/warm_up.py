@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from attn_lib.explorers._base import Choice, Explorer
+from attn_lib.explorers._controls import Choice
 from attn_lib.explorers._depth import NORMS
+from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.residual_stream import training_runs
+from attn_lib.explorers.words import Message, Rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,23 +66,24 @@ class WarmUp(Explorer):
 
     codings: ClassVar[Mapping[str, Coding]] = {"curves": "float16", "finals": "float16"}
 
-    words: ClassVar[Mapping[str, str]] = {
+    words: ClassVar[Mapping[str, Message]] = {
         "curves": "Training loss, nats a character",
         "curves_x": "step",
         "finals": "Held-out loss at the end, by learning rate",
         "finals_x": "learning rate, in thousandths",
+        "rate": "learning rate",
+        "held_out": "held-out loss at the end",
         "help": "Point at, tap, or move along the curves with the arrow keys.",
-        "post": NORMS["post"],
-        "pre": NORMS["pre"],
-        "deep": NORMS["deep"],
-        "sandwich": NORMS["sandwich"],
+        **NORMS,
         "seeds": "One line for each of {seeds} seeds.",
         "end": "{name}, held out",
         "range": "{low} to {high}",
-        "warmup": "{steps} steps of warm-up",
-        "no_warmup": "no warm-up",
-        "point": "Learning rate {rate}, {warmup}, about step {step}: Post-LN’s training loss is"
-        " {post}, {name}’s {other}, from the best seed to the worst.",
+        "point": "Learning rate {rate}, {warmup} steps of warm-up, about step {step}: Post-LN’s"
+        " training loss is {post}, {name}’s {other}, from the best seed to the worst.",
+        "point_none": "Learning rate {rate}, no warm-up, about step {step}: Post-LN’s training loss"
+        " is {post}, {name}’s {other}, from the best seed to the worst.",
+        "alt": "Training curves at learning rate {rate} with {warmup} steps of warm-up: the"
+        " held-out loss ends at {post} for Post-LN and at {other} for {name}, mean over seeds.",
     }
 
     @classmethod
@@ -122,26 +125,24 @@ class WarmUp(Explorer):
         figures.curves(
             recorded.steps,
             {name: rows.mean(axis=0) for name, rows in zip(names, frame["curves"], strict=True)},
-            xlabel=cls.words["curves_x"],
-            ylabel=cls.words["curves"],
+            xlabel=cls._word("curves_x"),
+            ylabel=cls._word("curves"),
             ax=left,
         )
         figures.curves(
             recorded.rates,
             {name: rows.mean(axis=0) for name, rows in zip(names, frame["finals"], strict=True)},
-            xlabel="learning rate",
-            ylabel="held-out loss at the end",
+            xlabel=cls._word("rate"),
+            ylabel=cls._word("held_out"),
             logx=True,
             ax=right,
         )
         return figure
 
     @classmethod
-    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> str:
+    def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         at = RATES.index(controls["rate"])
-        post, other = frame["finals"][:, :, at].mean(axis=1)
-        return (
-            f"Training curves at learning rate {controls['rate']} with {controls['warmup']} steps"
-            f" of warm-up: the held-out loss ends at {post:.2f} for Post-LN and at {other:.2f} for"
-            f" {NORMS[controls['other']]}, mean over seeds."
-        )
+        losses = frame["finals"][:, :, at].mean(axis=1)
+        post, other = (Rounded(float(loss), 2) for loss in losses)
+        chosen = {"rate": controls["rate"], "warmup": controls["warmup"]}
+        return "alt", {**chosen, "name": NORMS[controls["other"]], "post": post, "other": other}

@@ -1,10 +1,13 @@
 // Reads {"folder": MathJax's folder, "formulas": [[TeX, display], ...]} from standard input and
 // writes {"formulas": [{"html", "mathml"} or {"error"}, ...], "css": the styles they need}.
-const { folder, formulas } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const { folder, formulas } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
 
 require(`${folder}/node-main.js`)
   .init({
-    loader: { load: ["adaptors/liteDOM", "input/tex-full", "output/chtml"], versionWarnings: false },
+    loader: {
+      load: ["adaptors/liteDOM", "input/tex-full", "output/chtml"],
+      versionWarnings: false,
+    },
     tex: {
       packages: ["base", "ams", "boldsymbol", "mathtools", "newcommand", "textmacros"],
       tags: "none",

@@ -6,6 +6,7 @@ held to `compute`: by digests of the arrays, and by the pixels of the canvas.
 """
 
 import base64
+import gettext
 import importlib.util
 import json
 import re
@@ -26,13 +27,14 @@ from attn_lib.explorers import (
     LunaPacking,
     SparsePatterns,
     TopKSelection,
-    _base,
-    attention_on_text,
+    _explorer,
+    _heads,
 )
-from attn_lib.explorers._base import COMMON_WORDS, Explorer
+from attn_lib.explorers._explorer import Explorer
 from attn_lib.explorers._pack import digest, encode
 from attn_lib.explorers.longformer_window import steps_to_reach
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST
+from attn_lib.explorers.words import COMMON_WORDS, fill, in_english
 
 ROOT = Path(__file__).parents[2]
 ALL = (
@@ -75,6 +77,7 @@ def write_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     def write(*shown: Explorer, html: str = "") -> str:
         load_extension().write_assets(tmp_path)
         body = "\n".join(explorer._repr_mimebundle_()["text/html"] for explorer in shown)
+        body = load_extension().give_words(body, gettext.NullTranslations(), "en")
         path = tmp_path / "page.html"
         path.write_text(SHELL.format(html=html, body=body), encoding="utf-8")
         return path.as_uri()
@@ -473,14 +476,14 @@ def test_hostile_tokens_are_shown_and_not_run(
         "\u202eright to left",
         "##",
     ]
-    passage = attention_on_text._passage()
+    passage = _heads.passage()
     mixed = replace(passage, tokens=(*hostile, *passage.tokens[len(hostile) :]))
-    monkeypatch.setattr(attention_on_text, "_passage", lambda: mixed)
-    _base._packed.cache_clear()
+    monkeypatch.setattr(_heads, "passage", lambda: mixed)
+    _explorer._packed.cache_clear()
     try:
         address = write_page(AttentionOnText())
     finally:
-        _base._packed.cache_clear()
+        _explorer._packed.cache_clear()
     page = offline_page()
     open_page(page, address)
     root = page.locator(".attn-explorer")
@@ -493,7 +496,7 @@ def test_hostile_tokens_are_shown_and_not_run(
         assert wanted[i] in root.locator(".ax-side .ax-small-title").inner_text()
     assert page.evaluate("window.hacked") is None
     assert root.locator("b, .ax-token *").count() == 0
-    assert root.locator("script").count() == 1
+    assert root.locator("script").count() == 2
 
 
 def fragment_of(page: Page) -> set[str]:
@@ -650,7 +653,8 @@ def test_without_scripts_there_is_the_picture(
     picture = page.locator(".attn-explorer img")
     expect(picture).to_be_visible()
     state = explorer.check()
-    assert picture.get_attribute("alt") == explorer._alt(explorer.compute(**state), **state)
+    name, values = explorer._alt(explorer.compute(**state), **state)
+    assert picture.get_attribute("alt") == fill(in_english(explorer.words[name]), values)
     assert picture.bounding_box()["width"] <= 358
 
 
@@ -733,6 +737,13 @@ FAKE_MODEL = """({ state, delay }) => {
 }"""
 
 
+# As anywidget does it.
+LOAD = """async (code) => {
+  const address = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+  window.explorer = (await import(address)).default;
+}"""
+
+
 @pytest.fixture
 def live(
     offline_page: MakePage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -753,17 +764,14 @@ def live(
             return {"reply": reply, "buffers": [base64.b64encode(b).decode() for b in buffers]}
 
         page.expose_function("askPython", ask)
-        style = (ROOT / "attn_lib" / "explorers" / "explorer.css").read_text(encoding="utf-8")
+        style = str(widget._css)
         (tmp_path / "live.html").write_text(
             f"<!doctype html><meta charset='utf-8'><style>{style}</style><body></body>",
             encoding="utf-8",
         )
         page.goto((tmp_path / "live.html").as_uri())
-        module = str(widget._esm).replace(
-            "export default { render };", "window.explorer = { render };"
-        )
-        page.add_script_tag(content=f"(() => {{ {module} }})();")
-        state = {**widget._state(), "_spec": widget.spec()}
+        page.evaluate(LOAD, str(widget._esm))
+        state = {**widget._state(), "_spec": widget._speaking()}
         page.evaluate(FAKE_MODEL, {"state": state, "delay": delay})
         expect(page.locator(".attn-explorer")).to_have_attribute("data-digest", DRAWN)
         return page

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from attn_lib.explorers import LSHBuckets, LSHCircle
-from attn_lib.explorers._base import Explorer
+from attn_lib.explorers._explorer import Explorer
 from attn_lib.explorers._pack import digest, encode
 from attn_lib.explorers.lsh_buckets import LENGTH
 from attn_lib.explorers.lsh_circle import ANGLES

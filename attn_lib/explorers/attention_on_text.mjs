@@ -1,0 +1,66 @@
+// Real attention on real text: who looks at whom, in the words and in the matrix.
+
+import { ranked, row, unroot } from "./front/arrays.mjs";
+import { Bars } from "./front/bars.mjs";
+import { beside, side, stage } from "./front/layout.mjs";
+import { rampLegend } from "./front/legend.mjs";
+import { Matrix } from "./front/matrix.mjs";
+import { hint } from "./front/readouts.mjs";
+import { namer, TokenStrip } from "./front/tokens.mjs";
+
+/** @import { MakeView } from "./front/types.d.ts" */
+
+/** @type {MakeView} */
+export const view = ({ facts, words, say, choose }) => {
+  const { tokens } = facts;
+  const n = tokens.length;
+  const name = namer(tokens);
+  const strip = new TokenStrip({
+    tokens,
+    label: words.labelled("text", "text_help"),
+    onPick: (i, isFirm) => choose([i, null], isFirm),
+  });
+  const matrix = new Matrix({
+    rows: n,
+    cols: n,
+    width: 448,
+    label: words.labelled("matrix", "text_help"),
+    rowLabel: words("query"),
+    colLabel: words("key"),
+    legend: rampLegend(words),
+    onPick: choose,
+  });
+  const bars = new Bars({ count: 8, words });
+
+  return {
+    el: stage(hint(words("text_help")), strip.el, matrix.el, side(bars.el)),
+    start: [facts.start, null],
+    limits: [n, n],
+    layout: (width) => matrix.layout(beside(width)),
+    draw: ({ weights }, _, theme) => matrix.paint(weights.values, theme.ramp),
+    point([i, j], { weights, effective }, _, theme) {
+      matrix.pick = [i, j ?? i];
+      strip.shade(weights.values, i * n, theme, i, j);
+      matrix.mark((pen) => {
+        pen.row(i, theme.hex("second"));
+        if (j !== null) pen.box(i, j, theme.hex("second"));
+      });
+      const given = row(weights, i);
+      const seen = ranked(given)
+        .slice(0, bars.rows.length)
+        .filter((k) => unroot(given[k]) >= 0.005);
+      bars.show(
+        words("bars", { token: name(i) }),
+        seen.map((k) => [name(k), unroot(given[k])]),
+      );
+      const weight = (/** @type {number} */ k) => words.decimals(unroot(given[k]), 2);
+      const query = { token: name(i), i, effective: words.decimals(effective.values[i], 1) };
+      if (j === null) {
+        const best = seen
+          .slice(0, 3)
+          .map((k) => words("top", { token: name(k), weight: weight(k) }));
+        say(words("row", { ...query, top: words.list(best) }));
+      } else say(words("cell", { ...query, key: name(j), j, weight: weight(j) }));
+    },
+  };
+};

@@ -1,0 +1,91 @@
+// What cosFormer asks of a weight, one requirement at a time.
+
+import { unsign } from "./front/arrays.mjs";
+import { CurveChart } from "./front/curve_chart.mjs";
+import { side, stage } from "./front/layout.mjs";
+import { Legend } from "./front/legend.mjs";
+import { hint, Readouts } from "./front/readouts.mjs";
+import { signedTable } from "./front/theme.mjs";
+import { twins } from "./front/twins.mjs";
+
+/** @import { Tick } from "./front/chart.mjs" */
+/** @import { MakeView } from "./front/types.d.ts" */
+
+/** @type {MakeView} */
+export const view = ({ facts, words, say, choose }) => {
+  const { n, tokens } = facts;
+  const pictures = twins({
+    n,
+    labels: [words.labelled("full", "help"), words.labelled("weights", "help")],
+    titles: [words("full"), words("weights")],
+    axes: words("axes"),
+    onPick: choose,
+  });
+  const readouts = new Readouts([
+    words("negative"),
+    words("sums"),
+    words("largest"),
+    words("spread"),
+  ]);
+  const ticks = facts.ticks.map(
+    (/** @type {[number, number]} */ [at, value]) =>
+      /** @type {Tick} */ ([at, words.number(value)]),
+  );
+  const chart = new CurveChart({
+    title: words("chart"),
+    width: 300,
+    height: 200,
+    y: facts.ends,
+    yTicks: ticks,
+    words,
+  });
+  const legend = new Legend([
+    ["local", words("chart_full")],
+    ["second", words("chart_weights")],
+  ]);
+  const signed = (/** @type {number} */ code) => words.decimals(unsign(code, facts), 2);
+
+  return {
+    el: stage(
+      hint(words("help"), words("hint")),
+      ...pictures.els,
+      side(readouts.el),
+      side(chart.el, legend.el),
+    ),
+    start: facts.start,
+    limits: [n, n],
+    layout: pictures.layout,
+    draw(frame, _, theme) {
+      pictures.paint([frame.full.values, frame.weights.values], signedTable(theme, facts));
+      const [negative, sums, largest, spread, all] = frame.facts.values;
+      const full = words.decimals(all, 1);
+      readouts.show([
+        words("negative_value", { negative: words.decimals(negative, 0) }),
+        words("sums_value", { sums, n }),
+        largest < 10 ? words.decimals(largest, 2) : words.whole(largest),
+        spread < 0
+          ? words("no_spread", { full })
+          : words("spread_value", { spread: words.decimals(spread, 1), full }),
+      ]);
+      chart.show({
+        xs: Array.from({ length: n }, (_, apart) => apart),
+        xTicks: [0, 16, 32, 48, 63],
+        xLabel: words("chart_x"),
+        lines: [
+          ["local", frame.full_profile.values],
+          ["second", frame.profile.values],
+        ],
+      });
+    },
+    point([i, j], frame, _, theme) {
+      pictures.mark(i, j, theme);
+      const apart = Math.abs(i - j);
+      chart.mark(apart);
+      const [full, weight] = [frame.full, frame.weights].map(({ values }) =>
+        signed(values[i * n + j]),
+      );
+      const factor = words.decimals(frame.factor.values[apart], 2);
+      say(words("cell", { query: tokens[i], i, key: tokens[j], j, apart, full, weight, factor }));
+    },
+  };
+};

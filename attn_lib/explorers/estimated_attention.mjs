@@ -1,0 +1,80 @@
+// A trained head's attention matrix, and the one that the Performer's features imply.
+
+import { row, unsign } from "./front/arrays.mjs";
+import { CurveChart } from "./front/curve_chart.mjs";
+import { side, stage } from "./front/layout.mjs";
+import { Legend } from "./front/legend.mjs";
+import { nearest } from "./front/numbers.mjs";
+import { hint, Readouts } from "./front/readouts.mjs";
+import { signedTable } from "./front/theme.mjs";
+import { twins } from "./front/twins.mjs";
+
+/** @import { Tick } from "./front/chart.mjs" */
+/** @import { MakeView } from "./front/types.d.ts" */
+
+const COLOURS = ["local", "summary", "second"];
+
+/** @type {MakeView} */
+export const view = ({ facts, words, say, choose }) => {
+  const n = facts.cells;
+  const titles = /** @type {[string, string]} */ ([words("full"), words("estimate")]);
+  const pictures = twins({
+    n,
+    labels: [words.labelled("full", "help"), words.labelled("estimate", "help")],
+    titles,
+    axes: words("axes"),
+    onPick: choose,
+  });
+  const readouts = new Readouts([words("error"), words("largest"), words("norms")]);
+  const chart = new CurveChart({
+    title: words("chart"),
+    width: 280,
+    height: 180,
+    y: [-2, 1],
+    yTicks: [-2, -1, 0, 1].map((power) => /** @type {Tick} */ ([power, words.number(10 ** power)])),
+    words,
+  });
+  const names = [words("positive"), words("independent"), words("trig")];
+  const legend = new Legend(COLOURS.map((colour, k) => [colour, names[k]]));
+  const signed = (/** @type {number} */ code) => words.decimals(unsign(code, facts), 2);
+  const pair = (/** @type {number} */ k) => `${facts.tokens[2 * k]} ${facts.tokens[2 * k + 1]}`;
+
+  return {
+    el: stage(
+      hint(words("help"), words("hint")),
+      ...pictures.els,
+      side(readouts.el),
+      side(chart.el, legend.el),
+    ),
+    start: facts.start,
+    limits: [n, n],
+    layout: pictures.layout,
+    draw(frame, { features }, theme) {
+      pictures.paint([frame.full.values, frame.estimate.values], signedTable(theme, facts));
+      const [error, near, top, q, k] = frame.facts.values;
+      readouts.show([
+        words.decimals(error, 2),
+        words("largest_value", { near: words.decimals(near, 2), full: words.decimals(top, 2) }),
+        words("norms_value", { q: words.decimals(q, 1), k: words.decimals(k, 1) }),
+      ]);
+      chart.show({
+        xs: facts.counts,
+        isLog: true,
+        xTicks: [4, 16, 64, 256, 1024],
+        xLabel: words("chart_x"),
+        lines: COLOURS.map((colour, r) => [colour, row(frame.errors, r)]),
+      });
+      chart.mark(
+        nearest(facts.counts.map((/** @type {number} */ m) => Math.abs(Math.log(m / features)))),
+      );
+    },
+    point([i, j], frame, { features }, theme) {
+      pictures.mark(i, j, theme);
+      const [full, near] = [frame.full, frame.estimate].map(({ values }) =>
+        signed(values[i * n + j]),
+      );
+      const places = { i: 2 * i, i2: 2 * i + 1, j: 2 * j, j2: 2 * j + 1 };
+      say(words("cell", { ...places, query: pair(i), key: pair(j), m: features, full, near }));
+    },
+  };
+};

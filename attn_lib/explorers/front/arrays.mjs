@@ -1,0 +1,65 @@
+// Bytes to arrays, and codes to the numbers that they stand for; `_pack.py` is the other half.
+
+/** @import { Coded } from "./types.d.ts" */
+
+/** @param {number} bits */
+export function halfToNumber(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** `values` is what the coding stands for, cell by cell; sqrt8 keeps its codes (see `unroot`).
+ * @param {string} coding @param {number[]} shape @param {Uint8Array} bytes @returns {Coded} */
+export function decode(coding, shape, bytes) {
+  const size = shape.reduce((product, length) => product * length, 1);
+  if (coding === "bits") {
+    const values = new Uint8Array(size);
+    for (let k = 0; k < size; k++) values[k] = (bytes[k >> 3] >> (k & 7)) & 1;
+    return { coding, shape, bytes, values };
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (coding === "int32") {
+    const values = Int32Array.from({ length: size }, (_, k) => view.getInt32(4 * k, true));
+    return { coding, shape, bytes, values };
+  }
+  if (coding === "float16") {
+    const values = Float32Array.from({ length: size }, (_, k) =>
+      halfToNumber(view.getUint16(2 * k, true)),
+    );
+    return { coding, shape, bytes, values };
+  }
+  return { coding, shape, bytes, values: bytes };
+}
+
+/** Row `k` of a matrix.
+ * @param {Coded} array @param {number} k */
+export function row(array, k) {
+  const length = array.shape[array.shape.length - 1];
+  return array.values.subarray(k * length, (k + 1) * length);
+}
+
+/** The places of some values, the largest first, of equal ones the earliest.
+ * @param {ArrayLike<number>} values */
+export const ranked = (values) =>
+  Array.from({ length: values.length }, (_, k) => k).sort((a, b) => values[b] - values[a] || a - b);
+
+/** @param {number} code */
+export const unroot = (code) => (code / 255) ** 2;
+
+/** Codes about `zero` stand for numbers of either sign: their distance from it is the root.
+ * @param {number} code @param {{ zero: number, top: number }} scale */
+export const unsign = (code, { zero, top }) => Math.sign(code - zero) * ((code - zero) / top) ** 2;
+
+/** FNV-1a, as in Python: a test compares what is drawn with what was computed.
+ * @param {Coded} array */
+export function digest(array) {
+  if (array.digest === undefined) {
+    let value = 0x811c9dc5;
+    for (const byte of array.bytes) value = Math.imul(value ^ byte, 0x01000193);
+    array.digest = (value >>> 0).toString(16).padStart(8, "0");
+  }
+  return array.digest;
+}

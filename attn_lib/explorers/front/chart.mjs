@@ -1,0 +1,101 @@
+// What every line chart is made of: axes, lines, dots, a marker, and a note below.
+
+import { node, setText, svg } from "./dom.mjs";
+
+/** @typedef {{ width: number, height: number, left: number, right: number, top: number, bottom: number }} Size */
+/** @typedef {(value: number) => number} Scale */
+/** @typedef {[value: number, label: string]} Tick */
+
+/** @param {{ title: string, label?: string, size: Size, attributes?: Record<string, any> }} plan */
+export function chart({ title, label = title, size, attributes = { role: "img" } }) {
+  const { width, height, left, right, top, bottom } = size;
+  const parts = {
+    axes: svg("g", { class: "ax-chart-axes" }),
+    band: svg("path", { class: "ax-chart-band" }),
+    marker: svg("line", { class: "ax-chart-marker", y1: top, y2: height - bottom }),
+    lines: svg("g", { class: "ax-chart-lines" }),
+    dots: svg("g"),
+  };
+  const picture = svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, class: "ax-chart", "aria-label": label, ...attributes },
+    ...Object.values(parts),
+  );
+  const note = node("div", { class: "ax-chart-note" });
+  const el = node(
+    "div",
+    { class: "ax-chart-box" },
+    node("div", { class: "ax-small-title" }, title),
+    picture,
+    note,
+  );
+  const write = (/** @type {string} */ content, /** @type {object} */ place) =>
+    parts.axes.append(svg("text", place, content));
+
+  return {
+    ...parts,
+    picture,
+    el,
+    /** @param {string} text */
+    say: (text) => setText(note, text),
+    /** Draws the axes anew.
+     * @param {Scale} x @param {Scale} y @param {Tick[]} xTicks @param {Tick[]} yTicks @param {string} xLabel */
+    scale(x, y, xTicks, yTicks, xLabel) {
+      parts.axes.replaceChildren();
+      for (const [value, text] of yTicks) {
+        parts.axes.append(svg("line", { x1: left, x2: width - right, y1: y(value), y2: y(value) }));
+        write(text, { x: left - 5, y: y(value) + 3.5, "text-anchor": "end" });
+      }
+      for (const [value, text] of xTicks)
+        write(text, { x: x(value), y: height - bottom + 14, "text-anchor": "middle" });
+      write(xLabel, { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" });
+    },
+    /** Draws lines of a colour each, with a dot each for `mark`.
+     * @param {[colour: string, d: string][]} curves */
+    draw(curves) {
+      const style = (/** @type {string} */ what, /** @type {string} */ colour) => ({
+        style: `${what}: var(--ax-${colour})`,
+      });
+      parts.lines.replaceChildren(
+        ...curves.map(([colour, d]) => svg("path", { d, ...style("stroke", colour) })),
+      );
+      parts.dots.replaceChildren(
+        ...curves.map(([colour]) => svg("circle", { r: 3.5, ...style("fill", colour) })),
+      );
+    },
+    /** Moves the marker, and the dots on the lines.
+     * @param {number} x @param {number[]} ys */
+    mark(x, ys = []) {
+      parts.marker.setAttribute("x1", x);
+      parts.marker.setAttribute("x2", x);
+      ys.forEach((y, r) => {
+        parts.dots.children[r].setAttribute("cx", x);
+        parts.dots.children[r].setAttribute("cy", y);
+      });
+    },
+  };
+}
+
+/** A line through some points, as SVG writes it.
+ * @param {number[]} xs @param {number[]} ys */
+export const through = (xs, ys) =>
+  `M${xs.map((x, k) => `${x.toFixed(1)},${ys[k].toFixed(1)}`).join("L")}`;
+
+/** Where an axis in logarithms has its labels: at the whole powers of ten.
+ * @param {[low: number, high: number]} ends @param {(x: number) => string} write @returns {Tick[]} */
+export function decadeTicks([low, high], write) {
+  const first = Math.ceil(low);
+  return Array.from({ length: Math.floor(high) - first + 1 }, (_, k) => [
+    first + k,
+    write(10 ** (first + k)),
+  ]);
+}
+
+/** A few of some places that count up by one: the first, the last, and even steps between.
+ * @param {number[]} xs */
+export function stepTicks(xs) {
+  const [first, last] = [xs[0], xs[xs.length - 1]];
+  const step = [1, 2, 4, 8, 16].find((size) => (last - first) / size <= 5) ?? 16;
+  const inner = xs.filter((x) => x % step === 0 && x > first && last - x >= step / 2 && x < last);
+  return [first, ...inner, last];
+}

@@ -1,0 +1,34 @@
+// States of the controls: which of them count, and when two are the same.
+
+/** @import { Control, Spec, State } from "./types.d.ts" */
+
+/** @param {any} a @param {any} b */
+export const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
+
+/** @param {Control} control @param {State} state */
+export const isActive = (control, state) =>
+  Object.entries(control.when ?? {}).every(([name, values]) => values.includes(state[name]));
+
+/** The value of a control that has no effect here counts as its default.
+ * @param {Spec} spec @param {State} state */
+export function canonical(spec, state) {
+  const counts = (/** @type {Control} */ control) =>
+    control.kind !== "positions" && isActive(control, state);
+  return spec.controls.map((control) => (counts(control) ? state[control.name] : control.default));
+}
+
+/** The positions in a text, in rising order; what is none is left out.
+ * @param {Control} control @param {string} text */
+export function positions(control, text) {
+  const found = new Set((text.match(/\d+/g) ?? []).map(Number));
+  return [...found].filter((k) => k < (control.count ?? 0)).sort((a, b) => a - b);
+}
+
+/** The value of a control in a text.
+ * @param {Control} control @param {string} text */
+export function parse(control, text) {
+  if (control.kind === "toggle") return text === "true";
+  if (control.kind === "positions") return positions(control, text);
+  const value = typeof control.default === "number" ? Number(text) : text;
+  return Number.isNaN(value) ? control.default : value;
+}

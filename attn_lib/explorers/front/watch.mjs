@@ -1,0 +1,27 @@
+// What happens around an explorer: another theme, another width, another address.
+
+/** Calls back until the function that it returns is called.
+ * @param {Element} root @param {{ retheme: () => void, layout: () => void, readdress: () => void }} then */
+export function watch(root, { retheme, layout, readdress }) {
+  const stop = new AbortController();
+  const { signal } = stop;
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", retheme, { signal });
+  window.addEventListener("resize", layout, { signal });
+  window.addEventListener("hashchange", readdress, { signal });
+  const themes = new MutationObserver(retheme);
+  themes.observe(document.documentElement, {
+    attributes: true,
+    attributeFilter: ["data-theme", "theme", "class"],
+  });
+  themes.observe(document.body, {
+    attributes: true,
+    attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind", "class"],
+  });
+  const sizes = new ResizeObserver(layout);
+  sizes.observe(root);
+  return () => {
+    stop.abort();
+    themes.disconnect();
+    sizes.disconnect();
+  };
+}
