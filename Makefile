@@ -61,7 +61,7 @@ browser: $(STAMP)
 	@$(RUN) tests/browser/chromium.py
 
 notebooks: $(STAMP)
-	$(RUN) book/_ext/make_notebooks.py
+	$(RUN) -m book._ext.make_notebooks
 
 bench: $(STAMP)
 	$(RUN) -m benchmarks $(ARGS)

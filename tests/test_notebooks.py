@@ -1,7 +1,6 @@
 """The generated notebooks: fresh, free of MyST, and running where only the wheel is installed."""
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -16,6 +15,10 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+
+from book._ext.make_notebooks.book import SourceError
+from book._ext.make_notebooks.command import main
+from book._ext.make_notebooks.notebook import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -33,18 +36,6 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d4944415478da63fcff"
     "1f0002fe01fd5c7f2b9f0000000049454e44ae426082"
 )
-
-
-def _generator():
-    path = ROOT / "book" / "_ext" / "make_notebooks.py"
-    spec = importlib.util.spec_from_file_location("make_notebooks", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_notebooks"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-generator = _generator()
 
 
 def read(path):
@@ -80,7 +71,7 @@ def write(tmp_path):
         (tmp_path / "book" / "references.bib").write_text(BIBLIOGRAPHY)
         (tmp_path / "book" / "pixel.png").write_bytes(PIXEL)
         (tmp_path / "book" / "code.py").write_text("A = 1\n\n\ndef f():\n    return '```'\n")
-        notebook = generator.Book(tmp_path).notebooks()["00-page.ipynb"]
+        notebook = notebooks(tmp_path)["00-page.ipynb"]
         nbformat.validate(json.loads(notebook))
         return json.loads(notebook)["cells"]
 
@@ -167,7 +158,7 @@ def test_text_on_an_admonitions_first_line_is_read_with_the_rest(write, body):
         "> **Tip**\n>\n> A\n> B <sub>x</sub>"
     )
     # As in the book, a formula cannot interrupt a paragraph, so this label is none.
-    with pytest.raises(generator.SourceError, match=r"00-page\.md:14: there is no label 'q'"):
+    with pytest.raises(SourceError, match=r"00-page\.md:14: there is no label 'q'"):
         write(":::{tip} A\n$$\na\n$$ (q)\n:::\n{eq}`q`")
     assert body(":::{tip} A\n$$\na \\\\ b\n$$\n:::").endswith(
         "$$\\begin{aligned} a \\\\ b \\end{aligned}$$"
@@ -254,7 +245,7 @@ def test_starred_environments_are_wrapped_and_numbered_ones_refused(write, body)
     assert body("\\begin{align*}\na &= b \\\\\nc &= d\n\\end{align*}") == (
         "$$\n\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}\n$$"
     )
-    with pytest.raises(generator.SourceError, match=r"00-page\.md:9: of the bare environments"):
+    with pytest.raises(SourceError, match=r"00-page\.md:9: of the bare environments"):
         write("\\begin{align}\na\n\\end{align}")
 
 
@@ -508,12 +499,12 @@ def test_cell_ids_do_not_move_when_another_section_grows(write):
     ],
 )
 def test_what_has_no_translation_is_an_error_with_file_and_line(write, text, message):
-    with pytest.raises(generator.SourceError, match=message):
+    with pytest.raises(SourceError, match=message):
         write(text)
 
 
 def test_all_errors_are_reported_at_once(write):
-    with pytest.raises(generator.SourceError, match=r"(?s):9: .*:11: ") as error:
+    with pytest.raises(SourceError, match=r"(?s):9: .*:11: ") as error:
         write("{a}`x`\n\n{b}`x`")
     assert len(str(error.value).splitlines()) == 2
 
@@ -521,14 +512,14 @@ def test_all_errors_are_reported_at_once(write):
 def test_command_writes_checks_and_removes(write, tmp_path, capsys):
     write("Text.")
     run = [*("--root", str(tmp_path))]
-    assert generator.main([*run, "--check"]) == 1
-    assert generator.main(run) == 0
-    assert generator.main([*run, "--check"]) == 0
+    assert main([*run, "--check"]) == 1
+    assert main(run) == 0
+    assert main([*run, "--check"]) == 0
     stale = tmp_path / "notebooks" / "gone.ipynb"
     stale.write_text("{}")
-    assert generator.main([*run, "--check"]) == 1
+    assert main([*run, "--check"]) == 1
     assert "gone.ipynb is stale" in capsys.readouterr().err
-    assert generator.main(run) == 0
+    assert main(run) == 0
     assert not stale.exists()
 
 
@@ -536,7 +527,7 @@ def test_command_writes_checks_and_removes(write, tmp_path, capsys):
 
 
 def test_notebooks_are_fresh():
-    files = generator.Book(ROOT).notebooks()
+    files = notebooks(ROOT)
     assert {path.name for path in NOTEBOOKS} == set(files), "run `make notebooks`"
     for path in NOTEBOOKS:
         fresh = path.read_text(encoding="utf-8") == files[path.name]
