@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .book import SourceError
+from .book import SourceError, read_book
 from .notebook import notebooks
 
 __all__ = ["main"]
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = options.root / "notebooks"
     try:
-        files = notebooks(options.root)
+        files = notebooks(read_book(options.root))
     except SourceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
@@ -11,36 +10,30 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from . import bibliography
 from .blocks import blocks
-from .book import Book, Page, Place, SourceError, read_book
+from .book import Book, Page, Place, SourceError
 from .cells import cells
 from .definitions import terms_used
 from .edits import Works
 from .inline import text
 from .labels import collect
 from .lines import one_line
-from .words import ENGLISH, Words
 
 __all__ = ["notebooks"]
 
 
-def notebooks(root: Path, *, words: Words = ENGLISH, folder: str = "notebooks") -> dict[str, str]:
+def notebooks(book: Book) -> dict[str, str]:
     """Return the text of every notebook by its file name.
 
     Parameters
     ----------
-    root : Path
-        The folder of ``_config.yml`` and ``_toc.yml``.
-    words : Words
-        What the notebooks say in addition to their pages.
-    folder : str
-        Where in the repository they lie.
+    book : Book
+        As `read_book` gives it; it is filled with what its pages hold.
 
     Raises
     ------
     SourceError
         With one line for every construct that has no translation.
     """
-    book = read_book(root, words=words, notebooks=folder)
     collect(book)
     chapters = [page for page in book.pages.values() if page.is_notebook]
     # All of them before the first cell is made: which headings are linked to, every page may say.
