@@ -29,6 +29,7 @@ from .tables import table
 __all__ = ["blocks", "markdown"]
 
 COPIED = {"hr", "code_block"}
+READ_WHOLE = {"table_open", "dl_open", "footnote_reference_open"}
 COPIED_AROUND = {"paragraph", "heading", "bullet_list", "ordered_list", "list_item", "blockquote"}
 
 
@@ -136,8 +137,8 @@ def _edits(block: Block) -> list[Edit]:
     kind = block.token.type
     if kind == "heading_open" and block.is_top:
         return _heading(block)
-    if kind in READ_WHOLE or kind in READ:
-        return (READ_WHOLE.get(kind) or READ[kind])(block)
+    if kind in READ:
+        return READ[kind](block)
     if kind in COPIED or kind.removesuffix("_open").removesuffix("_close") in COPIED_AROUND:
         return []
     raise block.place.error(f"no translation for {kind!r}")
@@ -263,8 +264,6 @@ READ: dict[str, Callable[[Block], list[Edit]]] = {
     "myst_block_break": _cut,
     "html_block": _html,
     "substitution_block": _substitution,
-}
-READ_WHOLE: dict[str, Callable[[Block], list[Edit]]] = {
     "table_open": _table,
     "dl_open": _definition_list,
     "footnote_reference_open": _footnote,
