@@ -85,7 +85,7 @@ front-check: $(TOOLS)
 	$(NODE) attn_lib/explorers/_bundle.mjs --check
 
 notebooks: $(STAMP)
-	$(RUN) book/_ext/make_notebooks.py
+	$(RUN) -m book._ext.make_notebooks
 
 bench: $(STAMP)
 	$(RUN) -m benchmarks $(ARGS)

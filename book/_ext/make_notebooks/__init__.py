@@ -1,0 +1,36 @@
+"""Write ``notebooks/*.ipynb`` from the MyST notebooks of the book, a module a step.
+
+``python -m book._ext.make_notebooks`` writes one notebook for every page of ``_toc.yml`` that has a
+jupytext header; ``--check`` writes nothing and fails when a notebook on disk differs.
+
+MyST's own parser reads the text. Whatever plain Markdown also understands is copied as it stands;
+what only Sphinx understands is translated. A directive, a role or an option that has no translation
+here is an error that names its file and line, so that nothing is lost without notice.
+
+=================  =================================================================================
+read               `book` (settings, contents, pages), `parsing`, `labels` (what a reference may
+                   name), `directive` (one taken apart)
+inline markup      `inline`, `roles`, `references`, `bibliography`, `formulas`
+blocks             `blocks`, `directives`, `files` (pictures and code), `tables`, `definitions`;
+                   `lines` and `edits` put the results back among the lines they came from
+write              `cells` (one page's), `notebook` (all pages), `command` (the command line)
+=================  =================================================================================
+
+`words` holds every word that a notebook adds to its page. What one page's text needs of the others
+it finds in the `Place` that every step is given; no step keeps anything of its own.
+
+Choices that are not obvious:
+
+- Links to another chapter are relative (``01-sparse-transformer.ipynb``). They lead to the sibling
+  in a folder, on GitHub, and in Colab when the notebook was opened from the repository, whose
+  address the page then carries. A copy in somebody's Drive has no siblings, so the last cell lists
+  every chapter's full Colab address.
+- Links inside a notebook lead to headings. JupyterLab gives every heading an anchor made from its
+  text (of a formula: of its letters) and strips ``id`` and ``name`` from other elements; Colab
+  makes no anchors but keeps ``<a id>``. A heading that is linked to therefore gets an ``<a id>``
+  of the same name.
+- Images are data addresses, not cell attachments, which Colab does not show.
+- Display mathematics inside a quotation stands on one line: Jupyter cuts formulas out before it
+  reads Markdown, so a ``>`` at the start of a second line would end up in the formula.
+- Equations, figures, tables and listings have the book's numbers, which count through all pages.
+"""

@@ -1,0 +1,63 @@
+"""The words that a notebook adds to its page's own, in one place and in one language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["ENGLISH", "Words"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Every word and sentence that does not come from the page; ``{…}`` is filled in."""
+
+    admonitions: Mapping[str, str]
+    details: str
+    numbered: Mapping[str, str]
+    equation_elsewhere: str
+    included_from: str
+    show_source: str
+    two_authors: str
+    more_authors: str
+    all_authors: str
+    under_title: str
+    install: str
+    notes: str
+    works_cited: str
+    terms: str
+    other_chapters: str
+    other_chapter: str
+    whole_book: str
+
+
+ENGLISH = Words(
+    admonitions={
+        "attention": "Attention",
+        "caution": "Caution",
+        "danger": "Danger",
+        "error": "Error",
+        "hint": "Hint",
+        "important": "Important",
+        "note": "Note",
+        "seealso": "See also",
+        "tip": "Tip",
+        "warning": "Warning",
+    },
+    details="Details",
+    numbered={"figure": "Figure", "table": "Table", "listing": "Listing"},
+    equation_elsewhere="{equation} of {page}",
+    included_from="From {file}:",
+    show_source="Show {count} lines of source",
+    two_authors="{first} and {last}",
+    more_authors="{first} et al.",
+    all_authors="{most} et al",
+    under_title="From [*{title}*]({book}) · [open in Colab]({colab}) · [text of this page]({text})",
+    install="The book's library; an installed one is kept as it is.",
+    notes="Notes",
+    works_cited="Works cited",
+    terms="Terms used here",
+    other_chapters="Other chapters",
+    other_chapter="{title}: [in Colab]({colab}), [beside this file]({file})",
+    whole_book="The book and its library",
+)
