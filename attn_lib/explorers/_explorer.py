@@ -53,6 +53,11 @@ def in_book() -> bool:
     return os.environ.get("ATTN_LIB_BOOK") == "1"
 
 
+def _module(explorer: type) -> str:
+    """Return the name of an explorer's two files."""
+    return explorer.__module__.rpartition(".")[2]
+
+
 class Explorer(anywidget.AnyWidget):
     """A live picture: arrays from Python, pixels from the ES module of the same name.
 
@@ -80,7 +85,7 @@ class Explorer(anywidget.AnyWidget):
     words: ClassVar[Mapping[str, Message]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        module = _BUILT / f"{cls.__module__.rpartition('.')[2]}.mjs"
+        module = _BUILT / f"{_module(cls)}.mjs"
         # anywidget makes a class of its own for every instance, with the text as a trait.
         if module.exists() and "_esm" not in vars(cls):
             cls._esm = module
@@ -216,6 +221,7 @@ class Explorer(anywidget.AnyWidget):
         """Return what a view needs besides frames and words: the controls and facts."""
         return {
             "name": cls.__name__,
+            "module": _module(cls),
             "controls": [control.spec() for control in cls.controls().values()],
             "facts": cls._facts(),
         }

@@ -6,10 +6,10 @@ import { PageSource } from "./page_source.mjs";
 
 /** @import { MakeView } from "./types.d.ts" */
 
-/** LSHCircle → lsh_circle: the name of its module.
+/** LSHCircle → lsh-circle: the key of its state in the address.
  * @param {string} name */
-export const stem = (name) =>
-  name.replace(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, "_").toLowerCase();
+export const slug = (name) =>
+  name.replace(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, "-").toLowerCase();
 
 /** @param {Element} root @param {string} type */
 const data = (root, type) => root.querySelector(`script[type='${type}']`)?.textContent ?? "";
@@ -22,14 +22,17 @@ export function hydrate(page, views) {
   for (const root of /** @type {NodeListOf<HTMLElement>} */ (
     page.querySelectorAll(".attn-explorer[data-explorer]")
   )) {
-    const name = stem(root.dataset.explorer ?? "");
-    seen[name] = (seen[name] ?? 0) + 1;
-    const slug = name.replaceAll("_", "-");
-    const address = new Address(seen[name] > 1 ? `${slug}-${seen[name]}` : slug);
+    const key = slug(root.dataset.explorer ?? "");
+    seen[key] = (seen[key] ?? 0) + 1;
+    const address = new Address(seen[key] > 1 ? `${key}-${seen[key]}` : key);
     const wording = JSON.parse(data(root, "application/json"));
     PageSource.open(data(root, "application/octet-stream"), wording).then((source) => {
-      if (!Object.hasOwn(views, name)) return;
-      mount(root, source, views[name], { start: JSON.parse(root.dataset.start ?? "{}"), address });
+      const { module } = source.spec;
+      if (!Object.hasOwn(views, module)) return;
+      mount(root, source, views[module], {
+        start: JSON.parse(root.dataset.start ?? "{}"),
+        address,
+      });
       if (Object.keys(address.read()).length) root.scrollIntoView({ block: "nearest" });
     });
   }

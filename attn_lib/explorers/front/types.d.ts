@@ -38,6 +38,8 @@ export interface Control {
 /** What a view needs besides frames, and no language changes. */
 export interface Spec {
   name: string;
+  /** The name of its two files. */
+  module: string;
   controls: Control[];
   facts: any;
 }
