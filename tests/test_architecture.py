@@ -146,6 +146,24 @@ def test_heavy_packages_stay_in_their_rooms(path):
         assert allowed is None or _room(path) in allowed or place in allowed, name
 
 
+def test_the_written_arrows_are_those_that_are_held():
+    plan = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    drawn = dict(re.findall(r"^(\w+) → (.+)$", plan, re.M))
+    assert {room: set(re.findall(r"\w+", to)) - {"nothing"} for room, to in drawn.items()} == ARROWS
+    rooms = set(re.findall(r"^\| .*\| `(\w+)", plan, re.M))
+    assert rooms - {"tests"} == set(ARROWS)
+
+
+def test_the_explorers_readme_names_every_module():
+    folder = PACKAGE / "explorers"
+    plan = (folder / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w.]+)`", plan))
+    assert {path.stem for path in (folder / "front").glob("*.mjs")} <= named
+    shared = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    explorers = {path.with_suffix(".py").name for path in folder.glob("[a-z]*.mjs")}
+    assert shared - explorers <= named
+
+
 def test_every_room_is_on_the_plan():
     rooms = {_room(path) for path in FILES} - {"__init__"}
     assert rooms <= set(ARROWS), rooms - set(ARROWS)

@@ -42,7 +42,7 @@ def row_sentence(state: dict[str, Any], i: int) -> str:
     steps = steps_of(state)[i]
     field = np.flatnonzero(steps <= state["layers"])
     gaps = int(field[-1] - field[0] + 1 - len(field))
-    return WORDS["say_row"].format(
+    return WORDS["say_row_gaps" if gaps else "say_row"].format(
         token=tokens()[i],
         i=i,
         row=int((steps <= 1).sum()),
@@ -50,7 +50,7 @@ def row_sentence(state: dict[str, Any], i: int) -> str:
         field=len(field),
         first=int(field[0]),
         last=int(field[-1]),
-        gaps=WORDS["say_gaps"].format(gaps=gaps) if gaps else "",
+        gaps=gaps,
     )
 
 

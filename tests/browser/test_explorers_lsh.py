@@ -76,13 +76,10 @@ def check_points(root: Locator, i: int) -> str:
     chance = float(np.float16(frame["theory"][last, list(ANGLES).index(angle)]))
     expect(root.locator(".ax-chart-note")).to_contain_text(f"at {angle}°: probability {chance:.2f}")
     tokens = LSHCircle.spec()["facts"]["tokens"]
-    if state["points"] == "circle":
-        point = CIRCLE["point_circle"].format(at=10 * i)
-    else:
-        point = CIRCLE["point_key"].format(token=tokens[i], i=i)
-    all_rounds = CIRCLE["rounds_one" if rounds == 1 else "rounds_many"].format(r=rounds)
     counts = {"near": near, "near_all": NEAR, "far": far, "far_all": n - 1 - NEAR}
-    return CIRCLE["say"].format(point=point, rounds=all_rounds, **counts)
+    if state["points"] == "circle":
+        return CIRCLE["say_circle"].format(at=10 * i, r=rounds, **counts)
+    return CIRCLE["say_key"].format(token=tokens[i], i=i, r=rounds, **counts)
 
 
 @pytest.mark.parametrize("move", [move_by_mouse, move_by_keyboard], ids=["mouse", "keyboard"])
@@ -186,20 +183,18 @@ def sentence(state: dict[str, Any], i: int, j: int | None = None) -> str:
     met = ((back == 0) | (back == 1)).sum(axis=0)
     met[i] = 0
     weight = (np.rint(255 * np.sqrt(frame["weights"][i])) / 255) ** 2
-    every = BUCKETS["rounds_one" if r == 1 else "rounds_many"].format(r=r)
-    query = {"token": tokens[i], "i": i, "r": r, "all": every}
+    query = {"token": tokens[i], "i": i, "r": r}
     if j is None:
         mass = min(100, 100 * weight[met > 0].sum())
         home = {"bucket": frame["bucket"][r - 1, i], "chunk": frame["chunk"][r - 1, i]}
         return BUCKETS["row"].format(**query, **home, count=(met > 0).sum(), mass=f"{mass:.0f}")
     if j == i:
         return BUCKETS["itself"].format(**query)
-    kind = "found_none" if met[j] == 0 else "found_one" if met[j] == 1 else "found"
+    kind = "pair_never" if met[j] == 0 else "pair_once" if met[j] == 1 else "pair"
     pair = {"key": tokens[j], "j": j, "weight": f"{weight[j]:.2f}"}
     pair |= {name: frame["bucket"][r - 1, k] for name, k in zip("ab", (i, j), strict=True)}
     pair |= {name: frame["chunk"][r - 1, k] for name, k in zip("cd", (i, j), strict=True)}
-    found = BUCKETS[kind].format(times=met[j], **query)
-    return BUCKETS["pair"].format(**query, **pair, found=found)
+    return BUCKETS[kind].format(**query, **pair, times=met[j])
 
 
 @pytest.mark.parametrize("move", [move_by_mouse, move_by_keyboard], ids=["mouse", "keyboard"])
