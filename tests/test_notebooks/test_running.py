@@ -92,12 +92,14 @@ def environment(request, wheel):
 @pytest.mark.notebooks
 def test_wheel_carries_what_is_not_python(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
+    explorers = ROOT / "attn_lib" / "explorers"
+    sources = {*explorers.glob("*.mjs"), *(explorers / "front").iterdir()}
     for file in (ROOT / "attn_lib").rglob("*"):
         if file.is_file() and "__pycache__" not in file.parts:
-            assert file.relative_to(ROOT).as_posix() in names
+            assert (file.relative_to(ROOT).as_posix() in names) == (file not in sources)
     for file in (ROOT / "benchmarks" / "results").glob("*.json"):
         assert f"attn_lib/data/measured/{file.name}" in names
-    assert {"attn_lib/explorers/explorer.mjs", "attn_lib/explorers/explorer.css"} <= names
+    assert {f"attn_lib/explorers/built/{file}" for file in ("book.js", "explorer.css")} <= names
     assert not any(name.split("/")[0] in ("tests", "benchmarks", "book") for name in names)
 
 
