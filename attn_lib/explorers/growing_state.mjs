@@ -118,7 +118,7 @@ export const view = ({ facts, words, say, choose }) => {
       });
       const largest = pair(now.map((codes) => two(Math.max(...codes))));
       const over = pair([0, 1].map((k) => words.decimals(row(spread, k)[time - 1], 1)));
-      const numbers = pair([0, 1].map((k) => row(kept, k)[time - 1]));
+      const numbers = pair([0, 1].map((k) => words.whole(row(kept, k)[time - 1])));
       readouts.show(
         [largest, over, pair([...ranks.values]), numbers].map((both) => words("pair", both)),
       );

@@ -72,7 +72,7 @@ export const view = ({ facts, words, say, choose, put }) => {
     onPick: choose,
   });
   const readouts = new Readouts([
-    words("pairs", { cells: n * n }),
+    words("pairs", { cells: words.whole(n * n) }),
     words("row"),
     words("field"),
     words("gaps"),
@@ -136,7 +136,10 @@ export const view = ({ facts, words, say, choose, put }) => {
       });
       const pairs = cells.filter((kind) => kind === IN_WINDOW || kind === BY_HUB).length;
       readouts.show([
-        words("pairs_value", { pairs, share: words.decimals((100 * pairs) / (n * n), 1) }),
+        words("pairs_value", {
+          pairs: words.whole(pairs),
+          share: words.decimals((100 * pairs) / (n * n), 1),
+        }),
         words("row_value", { row: read, n }),
         words("field_value", { field: field.length, n }),
         words("gaps_value", { gaps }),

@@ -75,7 +75,7 @@ export const view = ({ facts, words, say, choose }) => {
   const readouts = new Readouts([
     words("shown"),
     words("caught"),
-    words("pairs", { cells: facts.cells }),
+    words("pairs", { cells: words.whole(facts.cells) }),
   ]);
   const chart = new LineChart({
     title: words("chart"),
@@ -142,7 +142,10 @@ export const view = ({ facts, words, say, choose }) => {
       readouts.show([
         shown(frame, state),
         words("caught_value", { caught: percent(caught) }),
-        words("pairs_value", { pairs, share: percent((100 * pairs) / facts.cells) }),
+        words("pairs_value", {
+          pairs: words.whole(pairs),
+          share: percent((100 * pairs) / facts.cells),
+        }),
       ]);
       const [weight, share] = [0, 1].map((k) => percent(row(frame.curves, k)[r - 1]));
       chart.show(

@@ -26,7 +26,7 @@ export const view = ({ facts, words, say, choose }) => {
     onPick: choose,
   });
   const readouts = new Readouts([
-    words("edges", { cells: all }),
+    words("edges", { cells: words.whole(all) }),
     words("share"),
     words("row"),
     words("missed"),
@@ -50,12 +50,12 @@ export const view = ({ facts, words, say, choose }) => {
   function counts({ edges: { values: edges }, largest_row: { values: rows } }) {
     if (edges.length === 1)
       return [
-        words("edges_value", { edges: edges[0] }),
+        words("edges_value", { edges: words.whole(edges[0]) }),
         words("share_value", { share: share(edges[0]) }),
         words("row_value", { row: rows[0], n }),
       ];
     return [
-      words("edges_apart", { local: edges[0], summary: edges[1] }),
+      words("edges_apart", { local: words.whole(edges[0]), summary: words.whole(edges[1]) }),
       words("share_apart", { local: share(edges[0]), summary: share(edges[1]) }),
       words("row_apart", { local: rows[0], summary: rows[1], n }),
     ];
@@ -96,15 +96,22 @@ export const view = ({ facts, words, say, choose }) => {
       legend.show([...(apart ? shades : merged), ...losses.slice(0, hasLostEdges ? 3 : 2)]);
 
       const { values: edges } = frame.edges;
-      const missed = words("missed_value", { missed: frame.unreachable.values[0], pairs });
+      const missed = words("missed_value", {
+        missed: words.whole(frame.unreachable.values[0]),
+        pairs: words.whole(pairs),
+      });
       readouts.show([...counts(frame), missed]);
       chart.show(
         frame.edges_by_stride,
         apart ? ["local", "summary"] : ["merged"],
         stride,
         apart
-          ? words("chart_apart", { stride, local: edges[0], summary: edges[1] })
-          : words("chart_now", { stride, edges: edges[0] }),
+          ? words("chart_apart", {
+              stride,
+              local: words.whole(edges[0]),
+              summary: words.whole(edges[1]),
+            })
+          : words("chart_now", { stride, edges: words.whole(edges[0]) }),
       );
     },
     point([i, j], frame, _, theme) {

@@ -42,7 +42,7 @@ export const view = ({ facts, words, say, choose }) => {
     words("mass"),
     words("moved"),
     words("nobody"),
-    words("pairs", { cells: facts.cells }),
+    words("pairs", { cells: words.whole(facts.cells) }),
   ]);
   /** @type {{ query: number, order: ArrayLike<number> }} */
   let now = { query: 0, order: [] };
@@ -79,7 +79,7 @@ export const view = ({ facts, words, say, choose }) => {
           count: [...chosen_by.values].filter((count) => count === 0).length,
           n,
         }),
-        words("pairs_value", { pairs: n * topk }),
+        words("pairs_value", { pairs: words.whole(n * topk) }),
       ]);
       bars.scale(Math.floor(Math.min(...scores.values)), Math.ceil(Math.max(...scores.values)));
     },

@@ -36,12 +36,13 @@ test("the number in a hole chooses the plural form of the language", () => {
 
 test("numbers are written as the language writes them, with a true minus", () => {
   const english = speak("en", { n: "{n}" });
-  assert.equal(english("n", { n: 16384 }), "16,384");
+  assert.equal(english("n", { n: 1024 }), "1024");
+  assert.equal(english.whole(16384), "16,384");
   assert.equal(english.decimals(-0.5, 2), "−0.50");
   assert.equal(english.decimals(1234.56, 1), "1234.6");
   assert.equal(english.number(0.30000000000000004), "0.3");
   const german = speak("de", { n: "{n}" });
-  assert.equal(german("n", { n: 16384 }), "16.384");
+  assert.equal(german.whole(16384), "16.384");
   assert.equal(german.decimals(0.5, 2), "0,50");
 });
 

@@ -29,7 +29,7 @@ export function speaker({ language, words, labels }) {
   const whole = (/** @type {number} */ x) => minus(wholes.format(x));
   const number = (/** @type {number} */ x) => minus(short.format(x));
   const text = (/** @type {string | number} */ value) =>
-    typeof value === "number" ? (Number.isInteger(value) ? whole(value) : number(value)) : value;
+    typeof value === "number" ? number(value) : value;
 
   /** @param {string} name @param {Values} [values] */
   function speak(name, values = {}) {
