@@ -18,6 +18,7 @@ HTML = ROOT / "_build" / "html"
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 import bilingual_titles  # noqa: E402
+import book_style  # noqa: E402
 import execution_cache  # noqa: E402
 import lighten_images  # noqa: E402
 import notebook_buttons  # noqa: E402
@@ -328,3 +329,11 @@ def test_chinese_half_of_a_title_is_set_apart(written: str, chinese: str | None)
     assert title.astext() == written
     found = [node.astext() for node in title.findall(bilingual_titles.chinese)]
     assert found == ([] if chinese is None else [chinese])
+
+
+def test_the_style_sheet_is_all_its_parts() -> None:
+    parts = {path.stem for path in book_style.FOLDER.glob("*.css")}
+    assert parts == set(book_style.PARTS)
+    assert len(book_style.PARTS) == len(parts)
+    whole = book_style.style_sheet()
+    assert whole.count("{") == whole.count("}") > 150
