@@ -54,7 +54,7 @@ MUTANTS = (
     Mutant(
         "softmax",
         "average where nothing is allowed",
-        "numerics/__init__.py",
+        "numerics/masked.py",
         "return weights.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)",
         "return weights",
     ),
@@ -85,7 +85,7 @@ MUTANTS = (
     Mutant(
         "sparse_transformer",
         "lose a term of the gradient",
-        "numerics/__init__.py",
+        "numerics/parts.py",
         "grad_scores.sub_(tile.rows(inner))",
         "grad_scores",
     ),
@@ -182,7 +182,7 @@ MUTANTS = (
         "~key_mask[:, None, None, :]\n        out",
     ),
     Mutant(
-        "luna", "shift the diagonal", "numerics/__init__.py", "pairs.tril_()", "pairs.tril_(-1)"
+        "luna", "shift the diagonal", "numerics/causal_sums.py", "pairs.tril_()", "pairs.tril_(-1)"
     ),
     Mutant("luna", "drop the scale", LUNA, "(p * p.shape[-1] ** -0.5)", "p"),
     Mutant("luna", "change the feature map", LUNA, '== "elu"', '!= "elu"'),

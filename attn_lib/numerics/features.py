@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attn_lib.numerics import pad_length
+from attn_lib.numerics.padding import pad_length
 
 __all__ = ["attend_by_features", "cut", "normalise"]
 
