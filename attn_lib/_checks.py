@@ -14,6 +14,7 @@ __all__ = [
     "check_choice",
     "check_finite_number",
     "check_flag",
+    "check_generator",
     "check_key_mask",
     "check_like",
     "check_mask",
@@ -157,6 +158,14 @@ def check_flag(name: str, value: object) -> None:
     """Refuse a `value` that is not a bool."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
+
+
+def check_generator(generator: object) -> None:
+    """Refuse a `generator` that is neither a torch.Generator nor None."""
+    if not (generator is None or isinstance(generator, torch.Generator)):
+        raise TypeError(
+            f"generator must be a torch.Generator or None, got {type(generator).__name__}"
+        )
 
 
 def check_finite_number(name: str, value: object) -> float:

@@ -39,6 +39,7 @@ SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
 EXPLICIT = "mechanisms/explicit_sparse.py"
 REFORMER = "mechanisms/reformer.py"
+ROUNDS = "numerics/rounds.py"
 LINFORMER = "mechanisms/linformer.py"
 LUNA = "mechanisms/luna.py"
 PERFORMER = "mechanisms/performer.py"
@@ -130,18 +131,18 @@ MUTANTS = (
     Mutant(
         "reformer",
         "shift the diagonal",
-        REFORMER,
+        ROUNDS,
         "columns[:, tile] >= rows[:, tile, piece]",
         "columns[:, tile] > rows[:, tile, piece]",
     ),
-    Mutant("reformer", "drop the scale", REFORMER, "turn.rows(q).mul_(scale)", "turn.rows(q)"),
-    Mutant("reformer", "change the pattern", REFORMER, "return min(2, self.chunks)", "return 1"),
-    Mutant("reformer", "count a pair twice", REFORMER, "nearest.le_(1)", "nearest.le_(0)"),
+    Mutant("reformer", "drop the scale", ROUNDS, "turn.rows(q).mul_(scale)", "turn.rows(q)"),
+    Mutant("reformer", "change the pattern", ROUNDS, "return min(2, self.chunks)", "return 1"),
+    Mutant("reformer", "count a pair twice", ROUNDS, "nearest.le_(1)", "nearest.le_(0)"),
     Mutant("reformer", "hash into half the buckets", REFORMER, "< 0, alpha=half", "< 0, alpha=0"),
     Mutant(
         "reformer",
         "let keys grow with their length",
-        REFORMER,
+        ROUNDS,
         "grad_keys.sub_(keys * along)",
         "grad_keys",
     ),

@@ -61,7 +61,7 @@ def test_it_does_not_matter_how_many_heads_are_computed_at_a_time(
 ):
     inputs = [normal(2, 3, 70, width).exp() for width in (4, 4, 5)]
     expected = _dense(*inputs, causal)
-    monkeypatch.setattr(features, "_BATCH", held)
+    monkeypatch.setattr(features, "IN_CACHE", held)
     assert_close(attend_by_features(*inputs, causal=causal), expected, rtol=1e-11, atol=1e-11)
 
 

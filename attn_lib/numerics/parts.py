@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Part", "attend_over_parts", "stretch"]
+from attn_lib.numerics.portions import IN_CACHE, portions
 
-_CHUNK = 2**19
-"""Scores held at a time by `attend_over_parts`: 2 MB in float32 stay in a core's cache."""
+__all__ = ["Part", "attend_over_parts", "stretch"]
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def _tiles(
     q: Tensor,
     keys: Sequence[Tensor],
 ) -> Iterator[_Tile]:
-    """Cut every part into tiles of about `_CHUNK` scores at most."""
+    """Cut every part into tiles whose scores stay in cache."""
     for part in parts if len(q) else ():
         rows, columns = part.rows(q[:1]), part.columns(keys[part.source][:1])
         groups, per_group = rows.shape[1], rows.shape[2] * columns.shape[2]
@@ -246,12 +245,8 @@ def _tiles(
             ragged = _runs(~part.allowed.all(dim=0).all(dim=0))
             partial = [(run, _ceiling(part.allowed[..., run], q.dtype)) for run in ragged]
             hollow = not part.allowed.any(dim=-1).all()
-        group_step = max(1, min(groups, _CHUNK // per_group))
-        slice_step = max(1, _CHUNK // (group_step * per_group))
-        for first_slice in range(0, len(q), slice_step):
-            slices = slice(first_slice, first_slice + slice_step)
-            for first in range(0, groups, group_step):
-                chosen = slice(first, first + group_step)
+        for slices in portions(len(q), groups * per_group, IN_CACHE):
+            for chosen in portions(groups, per_group, IN_CACHE):
                 ceilings = [(run, x if len(x) == 1 else x[chosen]) for run, x in partial]
                 mask, padded = masks[part.source], False
                 if mask is not None:
