@@ -22,19 +22,20 @@ __all__ = [
     "check_qk",
     "check_qkv",
     "check_sizes",
+    "check_state",
     "check_step",
     "check_stride",
     "check_tensor",
 ]
 
 
-def check_tensor(name: str, value: object, axes: Sequence[str]) -> Tensor:
-    """Refuse what is no floating-point tensor with the given axes."""
+def check_tensor(name: str, value: object, axes: Sequence[str] | None = None) -> Tensor:
+    """Refuse what is no floating-point tensor with the given axes, or with any."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if not value.is_floating_point():
         raise TypeError(f"{name} must be floating point, got {value.dtype}")
-    if value.dim() != len(axes):
+    if axes is not None and value.dim() != len(axes):
         raise ValueError(f"{name} must have shape ({', '.join(axes)}), got {tuple(value.shape)}")
     return value
 
@@ -107,6 +108,12 @@ def check_qkv(
         )
 
 
+def check_state(state: object, kind: type) -> None:
+    """Refuse a `state` that is not of this kind."""
+    if not isinstance(state, kind):
+        raise TypeError(f"state must be a {kind.__name__}, got {type(state).__name__}")
+
+
 def check_step(
     q: Tensor, k: Tensor, v: Tensor, *, batch: int, heads: int, head_dim: int, value_dim: int
 ) -> None:
@@ -168,12 +175,14 @@ def check_generator(generator: object) -> None:
         )
 
 
-def check_finite_number(name: str, value: object) -> float:
-    """Return `value` as a float if it is a finite real number (not a bool)."""
+def check_finite_number(name: str, value: object, *, at_least: float = -math.inf) -> float:
+    """Return `value` as a float if it is a finite number (not a bool) of at least `at_least`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
     return float(value)
 
 

@@ -247,7 +247,7 @@ MUTANTS = (
     Mutant(
         "performer",
         "flip the mask",
-        PERFORMER,
+        "numerics/levels.py",
         "~real[..., None], -math.inf",
         "real[..., None], -math.inf",
     ),

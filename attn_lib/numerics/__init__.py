@@ -1,8 +1,11 @@
-"""Mathematics that two mechanisms or more use unchanged, a module an idea.
+"""Mathematics that the mechanisms stand on, a module an idea.
 
 `masked`: a softmax that gives zeros, not NaN, where there is nothing to choose from. `parts`: exact
-softmax attention over a set of pairs made of rectangles. `causal_sums`: products of features summed
-over the past. `elu`: the feature map elu(x) + 1. `padding`: lengths that nothing divides.
+softmax attention over a set of pairs made of rectangles; `rounds`: over neighbours in sorted
+orders. `causal_sums`: products of features summed over the past; `features`: attention by them;
+`levels`: by features that are exponentials, kept in range. `elu`: the feature map elu(x) + 1.
+`decoding`: what a state's sums are. `portions` and `heads`: so little at a time that it stays in
+cache. `padding`: lengths that nothing divides.
 """
 
 from attn_lib.numerics.causal_sums import causal_product
