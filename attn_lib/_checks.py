@@ -26,6 +26,7 @@ __all__ = [
     "check_step",
     "check_stride",
     "check_tensor",
+    "check_tokens",
 ]
 
 
@@ -213,6 +214,16 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         rule = " or ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be {rule}, got {value!r}")
+
+
+def check_tokens(
+    name: str, x: object, owner: str, weight: Tensor, *, length: str = "length"
+) -> None:
+    """Refuse what is no (batch, length, embed_dim) for the `owner` of a weight (embed_dim, …)."""
+    x = check_tensor(name, x, ("batch", length, "embed_dim"))
+    if x.shape[-1] != len(weight):
+        raise ValueError(f"{name} must have embed_dim {len(weight)}, got shape {tuple(x.shape)}")
+    check_like(name, x, owner, weight)
 
 
 def check_like(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
