@@ -14,6 +14,7 @@ __all__ = [
     "check_choice",
     "check_finite_number",
     "check_flag",
+    "check_generator",
     "check_key_mask",
     "check_like",
     "check_mask",
@@ -21,19 +22,21 @@ __all__ = [
     "check_qk",
     "check_qkv",
     "check_sizes",
+    "check_state",
     "check_step",
     "check_stride",
     "check_tensor",
+    "check_tokens",
 ]
 
 
-def check_tensor(name: str, value: object, axes: Sequence[str]) -> Tensor:
-    """Refuse what is no floating-point tensor with the given axes."""
+def check_tensor(name: str, value: object, axes: Sequence[str] | None = None) -> Tensor:
+    """Refuse what is no floating-point tensor with the given axes, or with any."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if not value.is_floating_point():
         raise TypeError(f"{name} must be floating point, got {value.dtype}")
-    if value.dim() != len(axes):
+    if axes is not None and value.dim() != len(axes):
         raise ValueError(f"{name} must have shape ({', '.join(axes)}), got {tuple(value.shape)}")
     return value
 
@@ -106,6 +109,12 @@ def check_qkv(
         )
 
 
+def check_state(state: object, kind: type) -> None:
+    """Refuse a `state` that is not of this kind."""
+    if not isinstance(state, kind):
+        raise TypeError(f"state must be a {kind.__name__}, got {type(state).__name__}")
+
+
 def check_step(
     q: Tensor, k: Tensor, v: Tensor, *, batch: int, heads: int, head_dim: int, value_dim: int
 ) -> None:
@@ -159,12 +168,22 @@ def check_flag(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
 
 
-def check_finite_number(name: str, value: object) -> float:
-    """Return `value` as a float if it is a finite real number (not a bool)."""
+def check_generator(generator: object) -> None:
+    """Refuse a `generator` that is neither a torch.Generator nor None."""
+    if not (generator is None or isinstance(generator, torch.Generator)):
+        raise TypeError(
+            f"generator must be a torch.Generator or None, got {type(generator).__name__}"
+        )
+
+
+def check_finite_number(name: str, value: object, *, at_least: float = -math.inf) -> float:
+    """Return `value` as a float if it is a finite number (not a bool) of at least `at_least`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
+    if value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}")
     return float(value)
 
 
@@ -195,6 +214,16 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         rule = " or ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be {rule}, got {value!r}")
+
+
+def check_tokens(
+    name: str, x: object, owner: str, weight: Tensor, *, length: str = "length"
+) -> None:
+    """Refuse what is no (batch, length, embed_dim) for the `owner` of a weight (embed_dim, …)."""
+    x = check_tensor(name, x, ("batch", length, "embed_dim"))
+    if x.shape[-1] != len(weight):
+        raise ValueError(f"{name} must have embed_dim {len(weight)}, got shape {tuple(x.shape)}")
+    check_like(name, x, owner, weight)
 
 
 def check_like(name: str, value: Tensor, other_name: str, other: Tensor) -> None:

@@ -39,6 +39,7 @@ SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
 EXPLICIT = "mechanisms/explicit_sparse.py"
 REFORMER = "mechanisms/reformer.py"
+ROUNDS = "numerics/rounds.py"
 LINFORMER = "mechanisms/linformer.py"
 LUNA = "mechanisms/luna.py"
 PERFORMER = "mechanisms/performer.py"
@@ -54,7 +55,7 @@ MUTANTS = (
     Mutant(
         "softmax",
         "average where nothing is allowed",
-        "numerics/__init__.py",
+        "numerics/masked.py",
         "return weights.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)",
         "return weights",
     ),
@@ -85,7 +86,7 @@ MUTANTS = (
     Mutant(
         "sparse_transformer",
         "lose a term of the gradient",
-        "numerics/__init__.py",
+        "numerics/parts.py",
         "grad_scores.sub_(tile.rows(inner))",
         "grad_scores",
     ),
@@ -130,18 +131,18 @@ MUTANTS = (
     Mutant(
         "reformer",
         "shift the diagonal",
-        REFORMER,
+        ROUNDS,
         "columns[:, tile] >= rows[:, tile, piece]",
         "columns[:, tile] > rows[:, tile, piece]",
     ),
-    Mutant("reformer", "drop the scale", REFORMER, "turn.rows(q).mul_(scale)", "turn.rows(q)"),
-    Mutant("reformer", "change the pattern", REFORMER, "return min(2, self.chunks)", "return 1"),
-    Mutant("reformer", "count a pair twice", REFORMER, "nearest.le_(1)", "nearest.le_(0)"),
+    Mutant("reformer", "drop the scale", ROUNDS, "turn.rows(q).mul_(scale)", "turn.rows(q)"),
+    Mutant("reformer", "change the pattern", ROUNDS, "return min(2, self.chunks)", "return 1"),
+    Mutant("reformer", "count a pair twice", ROUNDS, "nearest.le_(1)", "nearest.le_(0)"),
     Mutant("reformer", "hash into half the buckets", REFORMER, "< 0, alpha=half", "< 0, alpha=0"),
     Mutant(
         "reformer",
         "let keys grow with their length",
-        REFORMER,
+        ROUNDS,
         "grad_keys.sub_(keys * along)",
         "grad_keys",
     ),
@@ -182,7 +183,7 @@ MUTANTS = (
         "~key_mask[:, None, None, :]\n        out",
     ),
     Mutant(
-        "luna", "shift the diagonal", "numerics/__init__.py", "pairs.tril_()", "pairs.tril_(-1)"
+        "luna", "shift the diagonal", "numerics/causal_sums.py", "pairs.tril_()", "pairs.tril_(-1)"
     ),
     Mutant("luna", "drop the scale", LUNA, "(p * p.shape[-1] ** -0.5)", "p"),
     Mutant("luna", "change the feature map", LUNA, '== "elu"', '!= "elu"'),
@@ -246,7 +247,7 @@ MUTANTS = (
     Mutant(
         "performer",
         "flip the mask",
-        PERFORMER,
+        "numerics/levels.py",
         "~real[..., None], -math.inf",
         "real[..., None], -math.inf",
     ),

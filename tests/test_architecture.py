@@ -68,7 +68,11 @@ ARXIV = {
     "linear_transformer": "2006.16236",
     "cosformer": "2202.08791",
 }
-LONGEST_FILE = 600
+LONGEST_FILE = 420
+# What is longer for a reason: an entry only ever shrinks.
+LONGER = {
+    "mechanisms/performer.py": 475,  # three kernels, the draw, and decoding: seven public names
+}
 
 
 def _room(path: Path) -> str:
@@ -242,7 +246,13 @@ def test_no_room_is_a_lumber_room(path):
 
 @every_file
 def test_a_file_can_be_read_in_one_sitting(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+    longest = LONGER.get(path.relative_to(PACKAGE).as_posix(), LONGEST_FILE)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
+
+
+def test_what_may_be_longer_is():
+    for name in LONGER:
+        assert len((PACKAGE / name).read_text(encoding="utf-8").splitlines()) > LONGEST_FILE, name
 
 
 # Manners

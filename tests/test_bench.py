@@ -461,9 +461,10 @@ def test_peak_memory_is_sampled_where_it_cannot_be_reset(monkeypatch: pytest.Mon
 
 
 def test_peak_memory_is_measured_in_a_fresh_process() -> None:
-    measured = memory.measure_peak("full", "torch SDPA", 512, "forward", threads=1, timeout=90)
-    output = 8 * 512 * 64 * 4
-    assert output <= measured["peak_bytes"] < 16 * output
+    # Long enough that memory which the process had already freed does not count for much.
+    measured = memory.measure_peak("full", "torch SDPA", 2048, "forward", threads=1, timeout=90)
+    output = 8 * 2048 * 64 * 4
+    assert output <= measured["peak_bytes"] < 2 * output
 
 
 def test_a_measuring_process_that_fails_says_why() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from attn_lib import performer_attention
-from attn_lib.numerics import elu_plus_one, features, levels
+from attn_lib.numerics import elu_plus_one, features, heads
 from attn_lib.numerics.features import attend_by_features
 
 both_ways = pytest.mark.parametrize("causal", [False, True], ids=["both-ways", "causal"])
@@ -61,7 +61,7 @@ def test_it_does_not_matter_how_many_heads_are_computed_at_a_time(
 ):
     inputs = [normal(2, 3, 70, width).exp() for width in (4, 4, 5)]
     expected = _dense(*inputs, causal)
-    monkeypatch.setattr(features, "_BATCH", held)
+    monkeypatch.setattr(features, "IN_CACHE", held)
     assert_close(attend_by_features(*inputs, causal=causal), expected, rtol=1e-11, atol=1e-11)
 
 
@@ -141,7 +141,7 @@ def test_it_does_not_matter_how_long_a_stretch_is(normal, monkeypatch, kernel, c
     inputs = [x.requires_grad_() for x in (q, k, v, w)]
 
     def run(stretch):
-        monkeypatch.setattr(levels, "_STRETCH", stretch)
+        monkeypatch.setattr(heads, "_STRETCH", stretch)
         out = performer_attention(
             *inputs[:3], projection=w, kernel=kernel, causal=True, key_mask=key_mask
         )

@@ -13,11 +13,16 @@ from torch.testing import assert_close
 
 from attn_lib import costs, reformer_attention, reformer_buckets, reformer_weights
 from attn_lib.data import load_passage
-from attn_lib.mechanisms import reformer
 
 
 def _state(seed=3):
     return torch.Generator().manual_seed(seed)
+
+
+def _hold(monkeypatch, numbers):
+    """Let the hash, and the attention, have so many numbers in memory at a time."""
+    monkeypatch.setattr("attn_lib.mechanisms.reformer.IN_CACHE", numbers)
+    monkeypatch.setattr("attn_lib.numerics.rounds.IN_CACHE", numbers)
 
 
 def _assert_is_the_paper(qk, v, *, causal=False, key_mask=None, scale=1.0, **options):
@@ -296,7 +301,7 @@ def test_tiles_of_any_size_give_the_same(normal, monkeypatch, held, causal, n, s
         pytest.skip("many tiles take long")
     weights = reformer_weights(qk, generator=_state(), **options)
     slow = torch.autograd.grad((weights @ v).sin().sum(), (qk, v))
-    monkeypatch.setattr(reformer, "_CHUNK", held)
+    _hold(monkeypatch, held)
     out = reformer_attention(qk, v, generator=_state(), **options)
     assert_close(out, weights @ v, rtol=1e-12, atol=1e-12)
     fast = torch.autograd.grad(out.sin().sum(), (qk, v))
@@ -340,7 +345,7 @@ def test_memory_grows_with_the_length(causal):
 
 
 def test_no_tensor_has_a_cell_for_every_pair_even_in_one_chunk(monkeypatch):
-    monkeypatch.setattr(reformer, "_CHUNK", 2**14)
+    _hold(monkeypatch, 2**14)
     assert counting.count(*_call(512, size=512)).largest <= 2**14
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attn_lib._checks import check_choice, check_like, check_positive_int, check_tensor
+from attn_lib._checks import check_choice, check_positive_int
+from attn_lib.layers._heads import Heads
 from attn_lib.mechanisms import linformer_attention, reformer_attention, softmax_attention
 
 __all__ = [
@@ -16,7 +17,7 @@ __all__ = [
 ]
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(Heads):
     """Multi-head self-attention around any mechanism that takes ``(q, k, v, *, causal, key_mask)``.
 
     Vaswani et al. 2017 (arXiv:1706.03762), section 3.2.2.
@@ -62,22 +63,10 @@ class MultiHeadAttention(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        check_positive_int("embed_dim", embed_dim)
-        check_positive_int("num_heads", num_heads)
-        if embed_dim % num_heads:
-            raise ValueError(
-                f"embed_dim must be a multiple of num_heads = {num_heads}, got {embed_dim}"
-            )
-        self.num_heads = num_heads
+        super().__init__(embed_dim, num_heads)
         self.attend = attend
         self.causal = causal
-        self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=bias, device=device, dtype=dtype)
-        self.out = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
-        nn.init.xavier_uniform_(self.qkv.weight)
-        if bias:
-            nn.init.zeros_(self.qkv.bias)
-            nn.init.zeros_(self.out.bias)
+        self.qkv, self.out = self._projections(embed_dim, 3, bias=bias, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Attend.
@@ -97,20 +86,9 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Check x and project it to q, k and v, each (batch, heads, length, head_dim)."""
-        check_tensor("x", x, ("batch", "length", "embed_dim"))
-        if x.shape[-1] != self.out.in_features:
-            raise ValueError(
-                f"x must have embed_dim {self.out.in_features}, got shape {tuple(x.shape)}"
-            )
-        check_like("x", x, "the layer", self.out.weight)
-        heads = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
-        q, k, v = heads.movedim((2, 3), (0, 2))
+        self._check("x", x)
+        q, k, v = self._cut(self.qkv(x), 3)
         return q, k, v
-
-    def _merge(self, out: Tensor) -> Tensor:
-        """Join the heads' outputs and project them to (batch, length, embed_dim)."""
-        mixed: Tensor = self.out(out.transpose(1, 2).flatten(2))
-        return mixed
 
 
 class LengthProjection(nn.Module):
@@ -310,7 +288,7 @@ class LinformerAttention(MultiHeadAttention):
         return self._merge(out)
 
 
-class ReformerAttention(nn.Module):
+class ReformerAttention(Heads):
     """Multi-head self-attention by hashing, with one projection for queries and keys.
 
     Kitaev et al. 2020 (arXiv:2001.04451), section 2; see `reformer_attention`.
@@ -352,23 +330,12 @@ class ReformerAttention(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        check_positive_int("embed_dim", embed_dim)
-        check_positive_int("num_heads", num_heads)
-        if embed_dim % num_heads:
-            raise ValueError(
-                f"embed_dim must be a multiple of num_heads = {num_heads}, got {embed_dim}"
-            )
+        super().__init__(embed_dim, num_heads)
         check_positive_int("bucket_size", bucket_size)
         check_positive_int("num_hashes", num_hashes)
-        self.num_heads, self.causal, self.generator = num_heads, causal, generator
+        self.causal, self.generator = causal, generator
         self.bucket_size, self.num_hashes = bucket_size, num_hashes
-        self.qk_v = nn.Linear(embed_dim, 2 * embed_dim, bias=bias, device=device, dtype=dtype)
-        self.out = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
-        nn.init.xavier_uniform_(self.qk_v.weight)
-        if bias:
-            nn.init.zeros_(self.qk_v.bias)
-            nn.init.zeros_(self.out.bias)
+        self.qk_v, self.out = self._projections(embed_dim, 2, bias=bias, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Attend.
@@ -383,13 +350,8 @@ class ReformerAttention(nn.Module):
         -------
         Tensor, shape (batch, length, embed_dim)
         """
-        check_tensor("x", x, ("batch", "length", "embed_dim"))
-        if x.shape[-1] != self.out.in_features:
-            raise ValueError(
-                f"x must have embed_dim {self.out.in_features}, got shape {tuple(x.shape)}"
-            )
-        check_like("x", x, "the layer", self.out.weight)
-        qk, v = self.qk_v(x).unflatten(-1, (2, self.num_heads, -1)).movedim((2, 3), (0, 2))
+        self._check("x", x)
+        qk, v = self._cut(self.qk_v(x), 2)
         out = reformer_attention(
             qk,
             v,
@@ -399,5 +361,4 @@ class ReformerAttention(nn.Module):
             num_hashes=self.num_hashes,
             generator=self.generator,
         )
-        mixed: Tensor = self.out(out.transpose(1, 2).flatten(2))
-        return mixed
+        return self._merge(out)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from attn_lib._checks import check_choice, check_like, check_positive_int, check_tensor
+from attn_lib._checks import check_choice, check_positive_int, check_tokens
 from attn_lib.layers.attention import MultiHeadAttention
 from attn_lib.layers.reversible import ChunkedFeedForward
 from attn_lib.mechanisms import softmax_attention
@@ -150,11 +150,7 @@ class TransformerBlock(nn.Module):
         -------
         Tensor, shape (batch, length, embed_dim)
         """
-        check_tensor("x", x, ("batch", "length", "embed_dim"))
-        weight = self.attention.out.weight
-        if x.shape[-1] != len(weight):
-            raise ValueError(f"x must have embed_dim {len(weight)}, got shape {tuple(x.shape)}")
-        check_like("x", x, "the block", weight)
+        check_tokens("x", x, "the block", self.attention.out.weight)
         out: Tensor
         if self.norm in ("post", "deep"):
             scale = self.residual_scale

@@ -7,13 +7,13 @@ Linear Unified Nested Attention.* 2021, arXiv:2106.01540.
 import torch
 from torch import Tensor, nn
 
-from attn_lib._checks import check_like, check_positive_int, check_tensor
+from attn_lib.layers._heads import Heads
 from attn_lib.mechanisms import luna_attention, luna_pack, softmax_attention
 
 __all__ = ["LunaAttention"]
 
 
-class LunaAttention(nn.Module):
+class LunaAttention(Heads):
     """Multi-head Luna attention with both outputs: the tokens', and the packed P.
 
     Ma et al. 2021 (arXiv:2106.01540).
@@ -63,14 +63,8 @@ class LunaAttention(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        check_positive_int("embed_dim", embed_dim)
-        check_positive_int("num_heads", num_heads)
-        if embed_dim % num_heads:
-            raise ValueError(
-                f"embed_dim must be a multiple of num_heads = {num_heads}, got {embed_dim}"
-            )
-        self.num_heads, self.causal, self.activation = num_heads, causal, activation
+        super().__init__(embed_dim, num_heads)
+        self.causal, self.activation = causal, activation
         kv_dim = embed_dim if tie_kv else 2 * embed_dim
 
         def linear(out_dim: int) -> nn.Linear:
@@ -104,15 +98,9 @@ class LunaAttention(nn.Module):
         y : Tensor, shape (batch, length, embed_dim)
         packed : Tensor, shape (batch, p_len, embed_dim)
         """
-        for name, value, length in (("x", x, "length"), ("p", p, "p_len")):
-            check_tensor(name, value, ("batch", length, "embed_dim"))
-            if value.shape[-1] != self.out.in_features:
-                raise ValueError(
-                    f"{name} must have embed_dim {self.out.in_features}, "
-                    f"got shape {tuple(value.shape)}"
-                )
-            check_like(name, value, "the layer", self.out.weight)
-        q, slots = self._split(self.query(x)), self._split(self.pack_query(p))
+        self._check("x", x)
+        self._check("p", p, "p_len")
+        (q,), (slots,) = self._cut(self.query(x), 1), self._cut(self.pack_query(p), 1)
         if self.pack_context is None:
             k, v = self._keys_and_values(self.context(x))
             out = luna_attention(
@@ -123,20 +111,9 @@ class LunaAttention(nn.Module):
             k, v = self._keys_and_values(self.pack_context(x))
             packed = self._join(luna_pack(slots, k, v, key_mask=key_mask))
             out = softmax_attention(q, *self._keys_and_values(self.context(packed)))
-        return self.out(self._join(out)), packed
-
-    def _split(self, x: Tensor) -> Tensor:
-        """Cut (batch, length, embed_dim) into heads (batch, heads, length, head_dim)."""
-        heads: Tensor = x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        return heads
+        return self._merge(out), packed
 
     def _keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if x.shape[-1] == self.out.in_features:
-            both = self._split(x)
-            return both, both
-        k, v = x.chunk(2, dim=-1)
-        return self._split(k), self._split(v)
-
-    def _join(self, x: Tensor) -> Tensor:
-        """Lay heads (batch, heads, length, head_dim) side by side: (batch, length, embed_dim)."""
-        return x.transpose(1, 2).flatten(2)
+        """Cut a context's projection into keys and values, or into one for both."""
+        parts = self._cut(x, x.shape[-1] // self.out.in_features)
+        return parts[0], parts[-1]

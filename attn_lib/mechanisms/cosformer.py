@@ -27,9 +27,11 @@ from attn_lib._checks import (
     check_qk,
     check_qkv,
     check_sizes,
+    check_state,
     check_step,
 )
 from attn_lib.numerics import hide_keys
+from attn_lib.numerics.decoding import sums_like
 from attn_lib.numerics.features import attend_by_features, normalise
 
 __all__ = [
@@ -212,11 +214,9 @@ def cosformer_init_state(
         that are already summed up.
     eps : float
         As in `cosformer_attention`.
-    dtype : torch.dtype, optional
-        Of the tokens to come; torch's default where it is not given. The sums are kept in float32
-        at least.
-    device : torch.device or str, optional
-        Of the tokens to come; the CPU where it is not given.
+    dtype, device
+        Of the tokens to come; torch's default and the CPU where they are not given. The sums are
+        kept in float32 at least.
 
     Returns
     -------
@@ -231,10 +231,7 @@ def cosformer_init_state(
     if max_len is None:
         raise ValueError("max_len must be given to take one token after another, got None")
     max_len = _check_options(1, max_len, eps)
-    compute = torch.promote_types(
-        torch.get_default_dtype() if dtype is None else dtype, torch.float32
-    )
-    empty = torch.empty(0, dtype=compute, device="cpu" if device is None else device)
+    empty = sums_like(dtype, device)
     return CosformerState(
         values=empty.new_zeros(batch, heads, 2 * head_dim, value_dim),
         norm=empty.new_zeros(batch, heads, 2 * head_dim, 1),
@@ -274,8 +271,7 @@ def cosformer_step(
     -----
     Time O(head_dim · value_dim) for each head, however many tokens came before.
     """
-    if not isinstance(state, CosformerState):
-        raise TypeError(f"state must be a CosformerState, got {type(state).__name__}")
+    check_state(state, CosformerState)
     batch, heads, features, value_dim = state.values.shape
     check_step(q, k, v, batch=batch, heads=heads, head_dim=features // 2, value_dim=value_dim)
     place, max_len = state.position, state.max_len
@@ -292,8 +288,7 @@ def cosformer_step(
 
 def _check_options(length: int, max_len: int | None, eps: object) -> int:
     """Return M: `max_len`, or the length where it is not given."""
-    if check_finite_number("eps", eps) < 0:
-        raise ValueError(f"eps must be at least 0, got {eps}")
+    check_finite_number("eps", eps, at_least=0)
     if max_len is None:
         return max(length, 1)
     if check_positive_int("max_len", max_len) < length:

@@ -20,12 +20,11 @@ from torch.autograd.function import once_differentiable
 
 from attn_lib._checks import check_choice, check_qk, check_qkv
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.portions import IN_CACHE, portions
 
 __all__ = ["efficient_attention", "efficient_factors", "efficient_weights"]
 
 _NORMALIZATIONS = ("softmax", "scaling")
-_BATCH = 2**19
-"""Numbers of queries, or of keys, that are worked on at a time: 2 MB in float32 stay in cache."""
 
 
 def efficient_attention(
@@ -242,13 +241,13 @@ class _MixContexts(torch.autograd.Function):
 
 def _scratch(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield some slices at a time, and memory like those of q and of k."""
-    step = max(1, _BATCH * len(q) // max(q.numel(), k.numel(), 1))
-    mixture, powers = (
-        torch.empty_like(x[:step], memory_format=torch.contiguous_format) for x in (q, k)
-    )
-    for first in range(0, len(q), step):
-        size = min(step, len(q) - first)
-        yield slice(first, first + size), mixture[:size], powers[:size]
+    for s in portions(len(q), max(x[:1].numel() for x in (q, k)), IN_CACHE):
+        if s.start == 0:  # the first portion is the largest
+            mixture, powers = (
+                torch.empty_like(x[s], memory_format=torch.contiguous_format) for x in (q, k)
+            )
+        taken = s.stop - s.start
+        yield s, mixture[:taken], powers[:taken]
 
 
 def _refuse_causal() -> NoReturn:

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from attn_lib import masks
 from attn_lib._checks import check_finite_number, check_positive_int, check_qk, check_qkv
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.portions import portions
 
 __all__ = ["explicit_sparse_attention", "explicit_sparse_weights"]
 
@@ -164,7 +165,7 @@ class _AttendToBest(torch.autograd.Function):
             share = masked_softmax(best, best > -math.inf).view(*scores.shape[:2], -1)
             weights[some, rows, : share.shape[-1]] = share
             chosen[some, rows, : share.shape[-1]] = order.view_as(share)
-        for some in _groups(slices, 4 * q_len * kept):
+        for some in portions(slices, 4 * q_len * kept, _CHUNK):
             out[some] = _mix(chosen[some], weights[some], v[some])
         ctx.save_for_backward(q, k, v, weights, chosen)
         return out
@@ -174,7 +175,7 @@ class _AttendToBest(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, weights, chosen = ctx.saved_tensors
         grad_q, grad_k, grad_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for some in _groups(len(q), 4 * weights[:1].numel()):
+        for some in portions(len(q), 4 * weights[:1].numel(), _CHUNK):
             order, share, grad = chosen[some], weights[some], grad_out[some]
             grad_share = _share_gradient(order, share, v[some], grad)
             grad_best = share * (grad_share - (grad_share * share).sum(dim=-1, keepdim=True))
@@ -185,17 +186,10 @@ class _AttendToBest(torch.autograd.Function):
         return grad_q, grad_k, grad_v, None, None, None
 
 
-def _groups(slices: int, size: int) -> Iterator[slice]:
-    """As many slices at a time as hold `_CHUNK` numbers, where one holds `size`."""
-    step = max(1, _CHUNK // size) if size else max(1, slices)
-    for first in range(0, slices if size else 0, step):
-        yield slice(first, min(first + step, slices))
-
-
 def _blocks(slices: int, q_len: int, kv_len: int) -> Iterator[tuple[slice, slice]]:
     """Blocks of slices, and of queries of each of them, with at most `_CHUNK` scores or one row."""
-    for some in _groups(slices, q_len * kv_len):
-        for rows in _groups(q_len, kv_len):
+    for some in portions(slices, q_len * kv_len, _CHUNK):
+        for rows in portions(q_len, kv_len, _CHUNK):
             yield some, rows
 
 

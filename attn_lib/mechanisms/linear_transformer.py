@@ -22,9 +22,11 @@ from attn_lib._checks import (
     check_qk,
     check_qkv,
     check_sizes,
+    check_state,
     check_step,
 )
 from attn_lib.numerics import elu_plus_one, hide_keys
+from attn_lib.numerics.decoding import sums_like
 from attn_lib.numerics.features import attend_by_features, normalise
 
 __all__ = [
@@ -202,11 +204,9 @@ def linear_transformer_init_state(
     feature_map, eps
         As in `linear_transformer_attention`. The map is called once here, on zeros, to learn how
         many features there are.
-    dtype : torch.dtype, optional
-        Of the tokens to come; torch's default where it is not given. The sums are kept in float32
-        at least.
-    device : torch.device or str, optional
-        Of the tokens to come; the CPU where it is not given.
+    dtype, device
+        Of the tokens to come; torch's default and the CPU where they are not given. The sums are
+        kept in float32 at least.
 
     Returns
     -------
@@ -219,10 +219,7 @@ def linear_transformer_init_state(
     """
     check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
     _check_options(feature_map, eps)
-    compute = torch.promote_types(
-        torch.get_default_dtype() if dtype is None else dtype, torch.float32
-    )
-    zero = torch.zeros(1, 1, 1, head_dim, dtype=compute, device="cpu" if device is None else device)
+    zero = sums_like(dtype, device).new_zeros(1, 1, 1, head_dim)
     features = _features(zero, zero, feature_map)[0].shape[-1]
     return LinearTransformerState(
         values=zero.new_zeros(batch, heads, features, value_dim),
@@ -263,8 +260,7 @@ def linear_transformer_step(
     -----
     Time O(features · value_dim) for each head, however many tokens came before.
     """
-    if not isinstance(state, LinearTransformerState):
-        raise TypeError(f"state must be a LinearTransformerState, got {type(state).__name__}")
+    check_state(state, LinearTransformerState)
     batch, heads, _, value_dim = state.values.shape
     check_step(q, k, v, batch=batch, heads=heads, head_dim=state.head_dim, value_dim=value_dim)
 
@@ -280,8 +276,7 @@ def linear_transformer_step(
 def _check_options(feature_map: object, eps: object) -> None:
     if not callable(feature_map):
         raise TypeError(f"feature_map must be callable, got {type(feature_map).__name__}")
-    if check_finite_number("eps", eps) < 0:
-        raise ValueError(f"eps must be at least 0, got {eps}")
+    check_finite_number("eps", eps, at_least=0)
 
 
 def _features(q: Tensor, k: Tensor, feature_map: _FeatureMap) -> tuple[Tensor, Tensor]:

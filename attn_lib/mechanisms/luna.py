@@ -28,10 +28,12 @@ from attn_lib._checks import (
     check_positive_int,
     check_qkv,
     check_sizes,
+    check_state,
     check_step,
     check_tensor,
 )
 from attn_lib.numerics import causal_product, elu_plus_one, hide_keys, masked_softmax
+from attn_lib.numerics.decoding import sums_like
 
 __all__ = [
     "LunaState",
@@ -262,11 +264,9 @@ def luna_init_state(
         The extra sequence, the same for all tokens.
     activation : "elu" or "softplus"
         As in `luna_attention`.
-    dtype : torch.dtype, optional
-        Of the tokens to come; that of `p` where it is not given. The sums are kept in float32 at
-        least.
-    device : torch.device or str, optional
-        Of the tokens to come; that of `p` where it is not given.
+    dtype, device
+        Of the tokens to come; those of `p` where they are not given. The sums are kept in float32
+        at least.
 
     Returns
     -------
@@ -281,8 +281,7 @@ def luna_init_state(
     check_tensor("p", p, ("batch", "heads", "p_len", "head_dim"))
     _check_p_shape(p, (batch, heads, head_dim))
     check_choice("activation", activation, _ACTIVATIONS)
-    compute = torch.promote_types(p.dtype if dtype is None else dtype, torch.float32)
-    p = p.to(p.device if device is None else device, compute)
+    p = p.to(sums_like(dtype, device, p))
     return LunaState(
         keys=p.new_zeros(batch, heads, head_dim, p.shape[2]),
         values=p.new_zeros(batch, heads, p.shape[2], value_dim),
@@ -319,8 +318,7 @@ def luna_step(state: LunaState, q: Tensor, k: Tensor, v: Tensor) -> tuple[LunaSt
     -----
     Time O(p_len · (head_dim + value_dim)) for each head, however many tokens came before.
     """
-    if not isinstance(state, LunaState):
-        raise TypeError(f"state must be a LunaState, got {type(state).__name__}")
+    check_state(state, LunaState)
     batch, heads, head_dim, _ = state.keys.shape
     value_dim = state.values.shape[3]
     check_step(q, k, v, batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)

@@ -13,6 +13,7 @@ so that m draws of ω give m positive features φ with φ(x)·φ(y) ≈ exp(x·y
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,23 +22,20 @@ from torch import Tensor
 from attn_lib._checks import (
     check_choice,
     check_flag,
+    check_generator,
     check_positive_int,
     check_qk,
     check_qkv,
     check_sizes,
+    check_state,
     check_step,
     check_tensor,
 )
 from attn_lib.numerics import hide_keys, masked_softmax
-from attn_lib.numerics.features import cut, normalise
-from attn_lib.numerics.levels import (
-    Past,
-    attend_to_all,
-    attend_to_past,
-    finite,
-    head_by_head,
-    key_levels,
-)
+from attn_lib.numerics.decoding import sums_like
+from attn_lib.numerics.features import normalise
+from attn_lib.numerics.heads import head_by_head
+from attn_lib.numerics.levels import Past, attend_by_logarithms
 
 __all__ = [
     "PerformerState",
@@ -143,22 +141,8 @@ def performer_attention(
     def attend(
         q: Tensor, k: Tensor, v: Tensor, w: Tensor, real: Tensor | None, past: Past | None
     ) -> tuple[Tensor, Past | None]:
-        if causal:
-            real = None if real is None else cut(real[:, None])[..., 0]
-            q, k = cut(q), cut(k)  # (chunks, places, head_dim)
-        (sign_q, log_q), (sign_k, log_k) = (_log_features(x, w, kernel) for x in (q, k))
-        if real is not None:
-            log_k.masked_fill_(~real[..., None], -math.inf)
-        levels = key_levels(log_k.detach(), past) if causal else None
-        level = finite(log_k.detach().amax(dim=0)) if levels is None else levels.at
-        phi_k = log_k.sub_(level).exp_()
-        log_q.add_(level)
-        phi_q = log_q.sub_(log_q.detach().amax(dim=-1, keepdim=True)).exp_()
-        if sign_q is not None and sign_k is not None:
-            phi_q, phi_k = phi_q * sign_q, phi_k * sign_k
-        if levels is None:
-            return attend_to_all(phi_q, phi_k, v), None
-        return attend_to_past(phi_q, phi_k, v, levels, past)
+        log_features = partial(_log_features, w=w, kernel=kernel)
+        return attend_by_logarithms(q, k, v, log_features, real, past, causal=causal)
 
     out = head_by_head(attend, q.to(compute), k, v, w.to(compute), causal=causal, key_mask=key_mask)
     return out.to(q.dtype)
@@ -294,10 +278,7 @@ def performer_features(x: Tensor, projection: Tensor, *, kernel: str = "softmax"
     -----
     The attention itself never forms them like this: it keeps logarithms in range.
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"x must be a torch.Tensor, got {type(x).__name__}")
-    if not x.is_floating_point():
-        raise TypeError(f"x must be floating point, got {x.dtype}")
+    check_tensor("x", x)
     check_choice("kernel", kernel, _KERNELS)
     w = _check_projection(projection, x.shape[-1])
     compute = torch.promote_types(x.dtype, torch.float32)
@@ -353,11 +334,9 @@ def performer_init_state(
     batch, heads, head_dim, value_dim : int
     features, kernel, orthogonal, projection, generator
         As in `performer_attention`; what is drawn stays the same for all tokens.
-    dtype : torch.dtype, optional
-        Of the tokens to come; that of `projection`, or torch's default, where it is not given. The
-        sums are kept in float32 at least.
-    device : torch.device or str, optional
-        Of the tokens to come; that of `projection`, or the CPU, where it is not given.
+    dtype, device
+        Of the tokens to come; those of `projection`, or torch's default and the CPU, where they are
+        not given. The sums are kept in float32 at least.
 
     Returns
     -------
@@ -370,20 +349,16 @@ def performer_init_state(
     """
     check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
     check_choice("kernel", kernel, _KERNELS)
-    if dtype is None:
-        dtype = torch.get_default_dtype() if projection is None else projection.dtype
-    if device is None:
-        device = torch.device("cpu") if projection is None else projection.device
-    like = torch.empty(0, head_dim, dtype=torch.promote_types(dtype, torch.float32), device=device)
+    empty = sums_like(dtype, device, projection).new_empty(0, head_dim)
     if projection is not None:
-        projection = _check_projection(projection, head_dim).to(like.device)
-    w = _random_vectors(like, features, orthogonal, projection, generator).to(like.dtype)
+        projection = _check_projection(projection, head_dim).to(empty.device)
+    w = _random_vectors(empty, features, orthogonal, projection, generator).to(empty.dtype)
     width = 2 * len(w) if kernel == "softmax_trig" else len(w)
     levels = len(w) if kernel == "softmax" else 1
     return PerformerState(
-        values=like.new_zeros(batch, heads, width, value_dim),
-        norm=like.new_zeros(batch, heads, width, 1),
-        level=like.new_full((batch, heads, levels, 1), -math.inf),
+        values=empty.new_zeros(batch, heads, width, value_dim),
+        norm=empty.new_zeros(batch, heads, width, 1),
+        level=empty.new_full((batch, heads, levels, 1), -math.inf),
         projection=w,
         kernel=kernel,
     )
@@ -419,8 +394,7 @@ def performer_step(
     -----
     Time O(features · (head_dim + value_dim)) for each head, however many tokens came before.
     """
-    if not isinstance(state, PerformerState):
-        raise TypeError(f"state must be a PerformerState, got {type(state).__name__}")
+    check_state(state, PerformerState)
     batch, heads, _, value_dim = state.values.shape
     head_dim = state.projection.shape[1]
     check_step(q, k, v, batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
@@ -469,8 +443,7 @@ def _random_vectors(
     """Return the projection given, or draw one for x (..., head_dim)."""
     check_positive_int("features", features)
     check_flag("orthogonal", orthogonal)
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator must be a torch.Generator, got {type(generator).__name__}")
+    check_generator(generator)
     if projection is not None:
         _check_projection(projection, x.shape[-1])
         if projection.device != x.device:

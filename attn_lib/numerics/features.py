@@ -9,15 +9,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from attn_lib.numerics import pad_length
+from attn_lib.numerics.padding import pad_length
+from attn_lib.numerics.portions import IN_CACHE, portions
 
 __all__ = ["attend_by_features", "cut", "normalise"]
 
 _PLACES = 64
 """Positions in a chunk, whose pairs are multiplied out."""
-
-_BATCH = 2**19
-"""Features held at a time by `attend_by_features`: 2 MB in float32 stay in a core's cache."""
 
 
 def cut(x: Tensor) -> Tensor:
@@ -153,11 +151,7 @@ class _AttendByFeatures(torch.autograd.Function):
 
 
 def _slices(q: Tensor, k: Tensor) -> Iterator[slice]:
-    """Yield as many slices at a time as have about `_BATCH` numbers, one at least."""
-    if largest := max(q.numel(), k.numel()):
-        step = max(1, _BATCH * len(q) // largest)
-        for first in range(0, len(q), step):
-            yield slice(first, first + step)
+    return portions(len(q), max(x[:1].numel() for x in (q, k)), IN_CACHE)
 
 
 def _features(

@@ -1,7 +1,7 @@
-"""Features that are exponentials in range, a head and a stretch of the sequence at a time.
+"""Attention by features that are exponentials, kept in range without letting the future in.
 
-`key_levels` keeps such features in range without letting the future in. `attend_to_past` is causal
-attention by them. `head_by_head` computes so little at a time that it stays in cache.
+`attend_by_logarithms` is given logarithms and measures them from levels: `key_levels` chooses those
+of the causal form. `attend_to_all` and `attend_to_past` are its two sums.
 """
 
 import math
@@ -18,18 +18,15 @@ from attn_lib.numerics.features import cut, normalise
 __all__ = [
     "KeyLevels",
     "Past",
+    "attend_by_logarithms",
     "attend_to_all",
     "attend_to_past",
     "finite",
-    "head_by_head",
     "key_levels",
 ]
 
 _CLIMB = 40.0
 """How far the logarithm of a key feature may exceed its level: exp(40) leaves float32 room."""
-
-_STRETCH = 2048
-"""Positions that `head_by_head` lets a causal sum take at a time."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +160,64 @@ def _decay(level: Tensor, levels: Tensor) -> Tensor:
     return (previous - finite(levels)).exp()
 
 
+def attend_by_logarithms(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_features: Callable[[Tensor], tuple[Tensor | None, Tensor]],
+    real: Tensor | None = None,
+    past: Past | None = None,
+    *,
+    causal: bool = False,
+) -> tuple[Tensor, Past | None]:
+    """Attend by features given as logarithms, in one head.
+
+    Parameters
+    ----------
+    q : Tensor, shape (q_len, width)
+    k : Tensor, shape (kv_len, width)
+    v : Tensor, shape (kv_len, value_dim)
+        Finite at masked keys too.
+    log_features : callable
+        (..., width) → the factors of the features (..., features), or None for ones, and the
+        logarithms (..., features or 1) of the rest, in memory of their own.
+    real : Tensor of bool, shape (kv_len,), optional
+        Which keys count.
+    past : Past, optional
+        What came before this stretch of the sequence, where `causal`.
+    causal : bool
+        Let position i see positions j ≤ i only.
+
+    Returns
+    -------
+    out : Tensor, shape (q_len, value_dim)
+        Zeros where the denominator is zero.
+    past : Past, optional
+        What comes before the next stretch, where `causal`.
+
+    Notes
+    -----
+    Each feature of the keys is measured from a level, and each query from its own largest one. Both
+    cancel in the ratio, and no positive denominator vanishes.
+    """
+    if causal:
+        real = None if real is None else cut(real[:, None])[..., 0]
+        q, k = cut(q), cut(k)  # (chunks, places, width)
+    (sign_q, log_q), (sign_k, log_k) = log_features(q), log_features(k)
+    if real is not None:
+        log_k.masked_fill_(~real[..., None], -math.inf)
+    levels = key_levels(log_k.detach(), past) if causal else None
+    level = finite(log_k.detach().amax(dim=0)) if levels is None else levels.at
+    phi_k = log_k.sub_(level).exp_()
+    log_q.add_(level)
+    phi_q = log_q.sub_(log_q.detach().amax(dim=-1, keepdim=True)).exp_()
+    if sign_q is not None and sign_k is not None:
+        phi_q, phi_k = phi_q * sign_q, phi_k * sign_k
+    if levels is None:
+        return attend_to_all(phi_q, phi_k, v), None
+    return attend_to_past(phi_q, phi_k, v, levels, past)
+
+
 def attend_to_all(phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Tensor:
     """Attend by features to all positions, in one head.
 
@@ -256,112 +311,3 @@ class _SumBefore(torch.autograd.Function):
             sums[p] = total
             total.add_(grad[p]).mul_(decay[p, :, None])
         return v @ sums.mT, phi_k @ sums, None, total
-
-
-def head_by_head(
-    attend: Callable[..., tuple[Tensor, Past | None]],
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *shared: Tensor,
-    causal: bool = False,
-    key_mask: Tensor | None = None,
-) -> Tensor:
-    """Compute one head at a time, and again backward, so that its temporaries stay in cache.
-
-    Parameters
-    ----------
-    attend : callable
-        ``(q, k, v, *shared, real, past) -> (out, past)`` for one head: q (q_len, head_dim),
-        k (kv_len, head_dim), v (kv_len, value_dim), out (q_len, value_dim); `real` is the item's
-        row of `key_mask`, or None. Where `causal` it is given one stretch of the sequence after the
-        other, with what it returned as `past` for the one before. It must give the same when it is
-        called again.
-    q, k, v : Tensor, shape (batch, heads, length, width)
-    *shared : Tensor
-        What all heads share; gradients flow to it as well.
-    causal : bool
-        Whether stretches may be computed one after the other.
-    key_mask : Tensor of bool, shape (batch, kv_len), optional
-
-    Returns
-    -------
-    Tensor, shape (batch, heads, q_len, value_dim)
-        Zeros where there is no key.
-
-    Notes
-    -----
-    Nothing is kept between forward and backward but the inputs and one `Past` a stretch. First
-    derivatives only.
-    """
-    batch, heads = q.shape[:2]
-    masks = None if key_mask is None else key_mask.repeat_interleave(heads, dim=0)
-    flat = (x.flatten(0, 1) for x in (q, k, v))
-    out: Tensor = _HeadByHead.apply(  # type: ignore[no-untyped-call]
-        attend, masks, _STRETCH if causal else max(1, q.shape[2], k.shape[2]), *flat, *shared
-    )
-    return out.view(batch, heads, *out.shape[1:])
-
-
-class _HeadByHead(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        attend: Callable[..., tuple[Tensor, Past | None]],
-        masks: Tensor | None,
-        stretch: int,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        *shared: Tensor,
-    ) -> Tensor:
-        ctx.attend, ctx.masks, ctx.stretch, ctx.pasts = attend, masks, stretch, {}
-        ctx.save_for_backward(q, k, v, *shared)
-        out = v.new_empty(*q.shape[:2], v.shape[-1])
-        if not (out.numel() and v.shape[1]):
-            return out.zero_()
-        for s in range(len(q)):
-            past = None
-            for part in _stretches(q, k, stretch):
-                ctx.pasts[s, part.start] = past
-                real = None if masks is None else masks[s, part]
-                out[s, part], past = attend(q[s, part], k[s, part], v[s, part], *shared, real, past)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, *shared = ctx.saved_tensors
-        grads = [torch.empty_like(x) for x in (q, k, v)]
-        grads_shared = [torch.zeros_like(x) for x in shared]
-        if not (grad_out.numel() and v.shape[1]):
-            grads = [grad.zero_() for grad in grads]
-            return None, None, None, *grads, *grads_shared
-        for s in range(len(q)):
-            grad_past = None
-            for part in reversed(_stretches(q, k, ctx.stretch)):
-                leaves = [x.detach().requires_grad_() for x in (q[s, part], k[s, part], v[s, part])]
-                leaves += [x.detach().requires_grad_() for x in shared]
-                past = ctx.pasts[s, part.start]
-                if past is not None:
-                    past = Past(past.values.detach().requires_grad_(), past.level, past.top)
-                with torch.enable_grad():
-                    real = None if ctx.masks is None else ctx.masks[s, part]
-                    out, after = ctx.attend(*leaves, real, past)
-                sinks, given = [out], [grad_out[s, part]]
-                if grad_past is not None:
-                    sinks, given = [out, after.values], [*given, grad_past]
-                wanted = leaves if past is None else [*leaves, past.values]
-                found = torch.autograd.grad(sinks, wanted, given)
-                grad_past = None if past is None else found[-1]
-                for grad, x in zip(grads, found[:3], strict=True):
-                    grad[s, part] = x
-                for grad, x in zip(grads_shared, found[3:], strict=False):
-                    grad += x
-        return None, None, None, *grads, *grads_shared
-
-
-def _stretches(q: Tensor, k: Tensor, stretch: int) -> list[slice]:
-    """Cut the sequence; without a stretch that is shorter it stays whole."""
-    length = max(q.shape[1], k.shape[1])
-    return [slice(first, first + stretch) for first in range(0, length, stretch)]
