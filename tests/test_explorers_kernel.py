@@ -78,7 +78,7 @@ def opened(messages: list[dict[str, Any]], name: str) -> tuple[str, dict[str, An
     for message in messages:
         if message["msg_type"] == "comm_open":
             state = message["content"]["data"]["state"]
-            if state.get("_spec", {}).get("name") == name:
+            if state.get("_spec", {}).get("spec", {}).get("name") == name:
                 return message["content"]["comm_id"], state
     raise AssertionError(f"no comm was opened for {name}")
 
@@ -143,4 +143,4 @@ def test_in_the_book_the_kernel_opens_no_comm(kernel: Callable[[bool], Front]) -
     messages = kernel(True).run("from attn_lib.explorers import SparsePatterns\nSparsePatterns()")
     assert [m["msg_type"] for m in messages if m["msg_type"].startswith("comm")] == []
     [shown] = [m for m in messages if m["msg_type"] == "execute_result"]
-    assert set(shown["content"]["data"]) == {"text/html", "image/png", "text/plain"}
+    assert set(shown["content"]["data"]) == {"text/html", "image/svg+xml", "text/plain"}

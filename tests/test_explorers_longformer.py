@@ -91,5 +91,6 @@ def test_the_book_may_start_with_global_tokens(monkeypatch):
     bundle = LongformerWindow(window=2, global_tokens=[0, 30])._repr_mimebundle_()
     assert "&quot;global_tokens&quot;: [0, 30]" in bundle["text/html"]
     mask = pairs(2, 1, False, [0, 30])
-    assert f"{mask.sum()} of {LENGTH**2} pairs" in bundle["text/plain"]
-    assert f"is reached by {LENGTH} tokens" in bundle["text/plain"]
+    said = LongformerWindow.describe(window=2, global_tokens=[0, 30])
+    assert f"{mask.sum()} of {LENGTH**2:,} pairs" in said
+    assert f"is reached by {LENGTH} tokens" in said

@@ -116,7 +116,7 @@ def test_the_start_and_the_alternative_text_speak_of_the_words():
     facts = LunaPacking.spec()["facts"]
     assert [facts["tokens"][k][0] for k in facts["start"]] == ["mouse", "mice"]
     assert len(facts["tokens"]) == LENGTH
-    text = LunaPacking._alt(LunaPacking.compute(), **LunaPacking.check())
+    text = LunaPacking.describe()
     assert "8 slots" in text
 
 

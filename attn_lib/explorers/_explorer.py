@@ -35,7 +35,15 @@ from numpy.typing import NDArray
 
 from attn_lib.explorers._controls import Control, Value
 from attn_lib.explorers._pack import Coding, encode, pack
-from attn_lib.explorers.words import COMMON_WORDS, Message, Rounded, Translate, translator
+from attn_lib.explorers.words import (
+    COMMON_WORDS,
+    Message,
+    Rounded,
+    Translate,
+    fill,
+    in_english,
+    translator,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -215,6 +223,13 @@ class Explorer(anywidget.AnyWidget):
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         """Return that picture in words: the name of a message, ``alt…``, and what fills it."""
         raise NotImplementedError
+
+    @classmethod
+    def describe(cls, **controls: object) -> str:
+        """Return the picture of a state in words, in English. Raises what `check` raises."""
+        state = cls.check(**controls)
+        name, values = cls._alt(cls.compute(**state), **state)
+        return fill(in_english(cls.words[name]), values)
 
     @classmethod
     def spec(cls) -> dict[str, Any]:
