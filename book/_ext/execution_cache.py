@@ -77,15 +77,19 @@ def prune(caches: Path, current: str, kept: int = KEPT) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def key(root: Path) -> str:
+    """Return the name of the cache's folder for the book whose root is given."""
+    folders = (library_folder(root), root / "benchmarks" / "results")
+    return fingerprint(folders, [*installed_versions(), *kernel_settings.settings()])
+
+
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Set myst-nb's cache folder, and the variable that tells kernels of the book's build."""
     os.environ["ATTN_LIB_BOOK"] = "1"
-    root = Path(app.srcdir)
-    folders = (library_folder(root), root / "benchmarks" / "results")
-    key = fingerprint(folders, [*installed_versions(), *kernel_settings.settings()])
     caches = Path(app.outdir).parent / ".jupyter_cache"
-    prune(caches, key)
-    config["nb_execution_cache_path"] = str(caches / key)
+    current = key(Path(app.srcdir))
+    prune(caches, current)
+    config["nb_execution_cache_path"] = str(caches / current)
 
 
 def build_font_cache(app: Sphinx) -> None:
