@@ -338,6 +338,21 @@ def test_kernels_leave_figures_as_svg_and_no_trace_in_a_persons_profile(tmp_path
     assert done.stdout.split() == ["['svg']", "none", str(tmp_path)]
 
 
+def test_kernels_settings_last_as_long_as_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPYTHONDIR", "/a/person's")
+    monkeypatch.delenv("MATPLOTLIBRC", raising=False)
+    ends = {}
+    app = SimpleNamespace(connect=ends.__setitem__)
+    kernel_settings.settle(app, None)
+    folder = Path(os.environ["IPYTHONDIR"])
+    assert [path.name for path in folder.rglob("*.py")] == [kernel_settings.PROFILE]
+    assert Path(os.environ["MATPLOTLIBRC"]).is_file()
+    ends["build-finished"](app, None)
+    assert not folder.exists()
+    assert os.environ["IPYTHONDIR"] == "/a/person's"
+    assert "MATPLOTLIBRC" not in os.environ
+
+
 def test_cache_of_outputs_follows_the_kernels_settings() -> None:
     assert kernel_settings.settings() == [
         path.read_text(encoding="utf-8")

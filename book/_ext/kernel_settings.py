@@ -40,19 +40,24 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 def settle(app: Sphinx, config: Config) -> None:
-    """Let all kernels that this process starts inherit the settings."""
+    """Let all kernels that this build starts inherit the settings."""
     folder = tempfile.TemporaryDirectory(prefix="book-kernels-", ignore_cleanup_errors=True)
-    os.environ.update(prepare(Path(folder.name)))
-    app.kernels_folder = folder  # type: ignore[attr-defined]
+    variables = prepare(Path(folder.name))
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
 
+    def clean_up(app: Sphinx, exception: Exception | None) -> None:
+        folder.cleanup()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
-def clean_up(app: Sphinx, exception: Exception | None) -> None:
-    """Remove the kernels' profile."""
-    app.kernels_folder.cleanup()  # type: ignore[attr-defined]
+    app.connect("build-finished", clean_up)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.connect("config-inited", settle)
-    app.connect("build-finished", clean_up)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
