@@ -2,7 +2,8 @@
 
 Numpy arrays and CPU tensors are welcome. Grey words and a transparent background read as well on a
 dark page as on a light one; the colours are those of Okabe and Ito, which colour-blind readers
-can tell apart.
+can tell apart. Text that is data, as the tokens of a passage, has the gid "data", so that nobody
+translates it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -91,14 +92,16 @@ def matrix(
         raise ValueError(f"tokens must have one label a key, {cols}, got {len(tokens)}")
     ax = _axes(ax, 4.6, 4.6 * rows / max(cols, 1) if rows < 2 * cols else 9.2)
     norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(array.max(initial=0))))
-    ax.imshow(array, cmap=_WEIGHTS, norm=norm, interpolation="nearest", aspect="equal")
+    ax.imshow(array, cmap=_WEIGHTS, norm=norm, interpolation="none", aspect="equal")
     if tokens is not None:
         size = float(np.clip(330 / cols, 3.5, 9))
         # A "$" in a token is a dollar, not mathematics.
         labels = [token.replace("$", r"\$") for token in tokens]
-        ax.set_xticks(range(cols), labels, rotation=90, fontsize=size)
+        # Held at its end, so that a word in another font still ends at its column.
+        held = {"rotation": 90, "rotation_mode": "anchor", "ha": "right", "va": "center"}
+        ax.set_xticks(range(cols), labels, fontsize=size, gid="data", **held)
         if rows == cols:
-            ax.set_yticks(range(rows), labels, fontsize=size)
+            ax.set_yticks(range(rows), labels, fontsize=size, gid="data")
         ax.tick_params(length=0)
     ax.set_xlabel("key")
     ax.set_ylabel("query")
@@ -132,7 +135,7 @@ def mask(mask: ArrayLike, *, title: str | None = None, ax: Axes | None = None) -
         raise TypeError(f"mask must be bool, got {array.dtype}")
     rows, cols = array.shape
     ax = _axes(ax, 3.6, 3.6 * rows / max(cols, 1) if rows < 2 * cols else 7.2)
-    ax.imshow(array, cmap=_CELLS, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+    ax.imshow(array, cmap=_CELLS, vmin=0, vmax=1, interpolation="none", aspect="equal")
     ax.set_xlabel("key")
     ax.set_ylabel("query")
     return _titled(ax, title)

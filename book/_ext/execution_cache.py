@@ -2,10 +2,10 @@
 
 Jupyter Book's cache looks at a notebook's cells alone, so that after an edit of ``attn_lib`` it
 would serve the outputs of yesterday's code. Here the cache's folder is named by a hash of the
-library, of the measured results and of the packages that draw the pictures. The folder is part of
-Sphinx's environment, so that a new one makes Sphinx read every page again. After a build with a
-warning or a failure the environment is thrown away: an incremental build skips unchanged pages, and
-would skip their warnings, too.
+library, of the measured results, of the kernels' settings and of the packages that draw the
+pictures. The folder is part of Sphinx's environment, so that a new one makes Sphinx read every page
+again. After a build with a warning or a failure the environment is thrown away: an incremental
+build skips unchanged pages, and would skip their warnings, too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import kernel_settings
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
@@ -76,14 +77,19 @@ def prune(caches: Path, current: str, kept: int = KEPT) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def key(root: Path) -> str:
+    """Return the name of the cache's folder for the book whose root is given."""
+    folders = (library_folder(root), root / "benchmarks" / "results")
+    return fingerprint(folders, [*installed_versions(), *kernel_settings.settings()])
+
+
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Set myst-nb's cache folder, and the variable that tells kernels of the book's build."""
     os.environ["ATTN_LIB_BOOK"] = "1"
-    root = Path(app.srcdir)
-    key = fingerprint((library_folder(root), root / "benchmarks" / "results"), installed_versions())
     caches = Path(app.outdir).parent / ".jupyter_cache"
-    prune(caches, key)
-    config["nb_execution_cache_path"] = str(caches / key)
+    current = key(Path(app.srcdir))
+    prune(caches, current)
+    config["nb_execution_cache_path"] = str(caches / current)
 
 
 def build_font_cache(app: Sphinx) -> None:

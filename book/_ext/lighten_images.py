@@ -1,11 +1,13 @@
 """Pack the book's pictures as lossless WebP.
 
 Matplotlib's PNG files of attention matrices take three times as much as the same pixels in WebP.
-After a build each PNG that a page shows is replaced, on disk and on the pages.
+After a build each PNG that a page shows is replaced, on disk and on the pages. Rasters within a
+figure's SVG are packed where the figure is dressed.
 """
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,19 @@ from sphinx.application import Sphinx
 FOLDER = "_images"
 
 
+def webp(picture: bytes) -> bytes:
+    """Return a picture, in any format, as a WebP with the same pixels."""
+    packed = io.BytesIO()
+    with Image.open(io.BytesIO(picture)) as image:
+        image.save(packed, format="webp", lossless=True, quality=100, method=6, exact=True)
+    return packed.getvalue()
+
+
 def pack(folder: Path) -> list[str]:
     """Replace every PNG in `folder` by a WebP with the same pixels; return the PNGs' names."""
     names = []
     for path in sorted(folder.glob("*.png")):
-        with Image.open(path) as image:
-            image.save(path.with_suffix(".webp"), lossless=True, quality=100, method=6, exact=True)
+        path.with_suffix(".webp").write_bytes(webp(path.read_bytes()))
         path.unlink()
         names.append(path.name)
     return names
