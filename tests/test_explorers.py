@@ -3,11 +3,12 @@
 import base64
 import gettext
 import gzip
-import importlib.util
+import importlib
 import inspect
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,12 +42,8 @@ every_explorer = pytest.mark.parametrize("explorer", ALL)
 
 
 def load_extension() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "book_explorers", ROOT / "book" / "_ext" / "explorers.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.append(str(ROOT / "book" / "_ext"))
+    return importlib.import_module("explorers")
 
 
 @pytest.fixture

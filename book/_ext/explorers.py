@@ -9,24 +9,31 @@ explorers share.
 
 from __future__ import annotations
 
+import base64
 import gettext
 import html
 import json
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import catalogues
 from babel import Locale
 from babel.numbers import format_decimal
 from docutils import nodes
+from figure_dress import dress
+from figure_messages import WORD, message_of, translated
 from sphinx.application import Sphinx
 
 from attn_lib import explorers
-from attn_lib.explorers.words import Form, Message, Rounded, Translate, fill
+from attn_lib.explorers.words import Form, Message, Plural, Rounded, Translate, fill
 
 BUILT = Path(explorers.__file__).parent / "built"
+DOMAIN = "explorers"
 MARK = 'class="attn-explorer"'
 SCRIPT = "explorers.js"
 STYLE = "explorers.css"
@@ -35,6 +42,7 @@ OUTPUT = re.compile(
     r' data-alt="(?P<alt>[^"]*)"><img class="ax-fallback" alt="" src="data:image/svg\+xml;base64,'
     r'(?P<picture>[^"]*)">(?P<frames><script type="application/octet-stream">[^<]*</script>)</div>'
 )
+HOLE = re.compile(r"\{(\w+)\}")
 MOST = 200  # no language has a plural category that comes later first
 
 
@@ -53,7 +61,9 @@ def translate_by(catalogue: gettext.NullTranslations, locale: Locale) -> Transla
 
     def translate(message: Message) -> Form:
         if isinstance(message, str):
-            return catalogue.gettext(message)
+            # Labels that are written by the dozen, as "layer 2, head 9", are one message.
+            found = catalogue.gettext(message)
+            return found if found != message else translated(message, catalogue.gettext)
         forms = {
             category: catalogue.ngettext(message.one, message.other, number)
             for category, number in examples.items()
@@ -63,45 +73,101 @@ def translate_by(catalogue: gettext.NullTranslations, locale: Locale) -> Transla
     return translate
 
 
-def speak(output: re.Match[str], translate: Translate, locale: Locale) -> str:
+def numbered(message: str, names: list[str]) -> str:
+    """Return a message with its holes numbered by the order of their names."""
+    return HOLE.sub(lambda hole: f"{{{names.index(hole[1])}}}", message)
+
+
+def translate_picture(explorer: Any, catalogue: gettext.NullTranslations) -> Callable[[str], str]:
+    """Return what translates the texts of an explorer's still picture: words with numbers in."""
+    found = {}
+    for message in explorer.messages():
+        if isinstance(message, str):
+            names = list(dict.fromkeys(HOLE.findall(message)))
+            found[numbered(message, names)] = numbered(catalogue.gettext(message), names)
+    return lambda text: found.get(text) or catalogue.gettext(text)
+
+
+def speak(
+    output: re.Match[str], catalogue: gettext.NullTranslations, locale: Locale, prefix: str
+) -> str:
     """Return an explorer's output with its words beside the frames, in a language."""
     explorer = getattr(explorers, output["name"])
-    language = str(locale).replace("_", "-")
-    wording = explorer.wording(language, translate)
+    translate = translate_by(catalogue, locale)
+    wording = explorer.wording(str(locale).replace("_", "-"), translate)
     name, values = json.loads(html.unescape(output["alt"]))
 
     def number(rounded: Rounded) -> str:
         places = "." + "0" * rounded.digits if rounded.digits else ""
         return format_decimal(rounded.value, format=f"#,##0{places}", locale=locale)
 
-    alt = fill(translate(explorer.words[name]), values, number=number, category=locale.plural_form)
-    words = json.dumps(wording, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    picture = (
-        f'<img class="ax-fallback" alt="{html.escape(alt)}"'
-        f' src="data:image/svg+xml;base64,{output["picture"]}">'
+    # A name that fills a hole may be a message, too.
+    said = {
+        hole: catalogue.gettext(value) if isinstance(value, str) and value else value
+        for hole, value in values.items()
+    }
+    alt = fill(translate(explorer.words[name]), said, number=number, category=locale.plural_form)
+    picture = dress(
+        base64.b64decode(output["picture"]).decode(),
+        prefix=prefix,
+        translate=translate_picture(explorer, catalogue),
+        label=alt,
     )
+    words = json.dumps(wording, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         f'<div class="attn-explorer" data-explorer="{output["name"]}"'
-        f' data-start="{output["start"]}">{picture}'
+        f' data-start="{output["start"]}"><div class="ax-fallback">{picture}</div>'
         f'<script type="application/json">{words}</script>{output["frames"]}</div>'
     )
 
 
-def give_words(page: str, catalogue: gettext.NullTranslations, language: str) -> str:
-    """Return HTML with every explorer's output in it given its words."""
-    locale = Locale.parse(language)
-    translate = translate_by(catalogue, locale)
-    return OUTPUT.sub(lambda output: speak(output, translate, locale), page)
+def give_words(
+    page: str,
+    catalogue: gettext.NullTranslations,
+    language: str,
+    numbers: Iterator[int] | None = None,
+) -> str:
+    """Return HTML with every explorer's output in it given its words.
+
+    `numbers` tells the explorers of a page apart where the page comes in pieces.
+    """
+    locale = Locale.parse(language, sep="-" if "-" in language else "_")
+    numbers = count() if numbers is None else numbers
+    return OUTPUT.sub(
+        lambda output: speak(output, catalogue, locale, f"explorer-{next(numbers)}-"), page
+    )
 
 
 def give_words_to_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Give every explorer on a page its words."""
     if app.builder.format != "html":
         return
+    catalogue, numbers = catalogues.of_book(app, DOMAIN), count()
     for node in doctree.findall(nodes.raw):
         if MARK in node.astext():
-            page = give_words(node.astext(), gettext.NullTranslations(), app.config.language)
+            page = give_words(node.astext(), catalogue, app.config.language, numbers)
             node.children = [nodes.Text(page)]
+
+
+def entries() -> Iterator[catalogues.Entry]:
+    """Yield every message of every explorer, with the file where it stands."""
+    for name in explorers.__all__:
+        explorer = getattr(explorers, name)
+        places = (("/".join(("attn_lib", "explorers", f"{explorer.spec()['module']}.py")), 1),)
+        for message in explorer.messages():
+            if isinstance(message, Plural):
+                yield catalogues.Entry(message.one, message.other, places)
+            elif HOLE.search(message):
+                if WORD.search(HOLE.sub("", message)):
+                    yield catalogues.Entry(message, places=places)
+            elif (found := message_of(message)) is not None:
+                yield catalogues.Entry(found[0], places=places)
+
+
+def write_template(app: Sphinx, exception: Exception | None) -> None:
+    """Write ``explorers.pot`` beside the templates of the prose."""
+    if exception is None and app.builder.name == "gettext":
+        catalogues.write_template(Path(app.outdir) / f"{DOMAIN}.pot", entries())
 
 
 def _write_into_build(app: Sphinx) -> None:
@@ -123,4 +189,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", _write_into_build)
     app.connect("doctree-resolved", give_words_to_page)
     app.connect("html-page-context", _add_to_page)
+    app.connect("build-finished", write_template)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
