@@ -24,7 +24,8 @@ import kernel_settings
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-SUFFIXES = frozenset({".py", ".mjs", ".js", ".css", ".npz", ".json"})
+# What draws in the browser changes no output of a cell.
+SUFFIXES = frozenset({".py", ".npz", ".json", ".csv", ".txt"})
 PACKAGES = ("anywidget", "ipywidgets", "ipykernel", "matplotlib", "numpy", "torch")
 KEPT = 4
 
@@ -86,7 +87,8 @@ def key(root: Path) -> str:
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Set myst-nb's cache folder, and the variable that tells kernels of the book's build."""
     os.environ["ATTN_LIB_BOOK"] = "1"
-    caches = Path(app.outdir).parent / ".jupyter_cache"
+    # Editions in other languages are built from the same executed cells.
+    caches = Path(config["execution_caches"] or Path(app.outdir).parent / ".jupyter_cache")
     current = key(Path(app.srcdir))
     prune(caches, current)
     config["nb_execution_cache_path"] = str(caches / current)
@@ -105,6 +107,7 @@ def forget_after_warnings(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
+    app.add_config_value("execution_caches", None, "env", types=[str])
     app.connect("config-inited", choose_cache)
     app.connect("builder-inited", build_font_cache)
     app.connect("build-finished", forget_after_warnings)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 sys.path.append(str(ROOT / "book" / "_ext"))
 
+import book_style  # noqa: E402
 import execution_cache  # noqa: E402
 import kernel_settings  # noqa: E402
 from figure_dress import dress  # noqa: E402
@@ -109,7 +110,7 @@ def drawn_here() -> Iterator[str]:
 
 
 def page_of(figures_: list[str], translate: Callable[[str], str]) -> str:
-    style = (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
+    style = book_style.style_sheet()
     body = "".join(
         f"<p>{dress(svg, prefix=f'f-{number}-', translate=translate)}</p>"
         for number, svg in enumerate(figures_)
