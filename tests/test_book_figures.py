@@ -158,10 +158,10 @@ def test_lines_of_a_text_are_one_message() -> None:
 
 def test_name_says_titles_axes_and_legend_in_the_pages_language() -> None:
     assert dressed(curves).get("aria-label") == (
-        "megabytes against tokens n; stride 16, full attention"
+        "megabytes against tokens n. stride 16; full attention"
     )
     name = dressed(matrix).get("aria-label")
-    assert name == "Layer 1, head 11: who reads whom; query against key"
+    assert name == "Layer 1, head 11: who reads whom. query against key"
     name = dressed(matrix, translate=in_lookalikes).get("aria-label")
     assert not re.search("[a-zA-Z]{2}", name)
     given = dress(as_the_kernels_draw(matrix), prefix="", translate=english, label='<"who">')
@@ -173,8 +173,9 @@ def test_name_says_once_what_panels_share() -> None:
         _, axes = plt.subplots(1, 2)
         for ax, title in zip(axes, ("strided", "fixed"), strict=True):
             figures.mask(np.eye(5, dtype=bool), title=title, ax=ax)
+            ax.label_outer()
 
-    assert dressed(draw).get("aria-label") == "strided; query against key; fixed"
+    assert dressed(draw).get("aria-label") == "strided. query against key. fixed"
 
 
 def test_figure_without_words_has_a_name() -> None:
@@ -384,7 +385,7 @@ def test_figure_of_a_cell_becomes_part_of_the_page(tmp_path: Path) -> None:
     figures_on_page.dress_page(app, document, "page")
     (raw,) = document.findall(nodes.raw)
     assert ">Megabyte</text>" in raw.astext()
-    assert 'aria-label="Megabyte against tokens n;' in raw.astext()
+    assert 'aria-label="Megabyte against tokens n.' in raw.astext()
     assert [image["uri"] for image in document.findall(nodes.image)] == ["a.svg"]
 
 

@@ -18,7 +18,7 @@ from figure_messages import MATH, Translate, fill, message_of, translated
 SVG = "{http://www.w3.org/2000/svg}"
 DATA = re.compile(r"data(?![a-z])")
 LETTER = re.compile(r"[^\W\d_]")
-PHRASES = ("{0} against {1}", ", ", "; ", "Figure")
+PHRASES = ("{0} against {1}", "; ", ". ", "Figure")
 """Messages that a figure's name is put together with."""
 
 
@@ -108,7 +108,7 @@ def _aloud(text: str) -> str:
 def name_of(root: Element, translate: Translate) -> str:
     """Return a name for a figure, put together from its titles, axes and legends.
 
-    For instance "Layer 1, head 2; query against key". What all panels have in common is said once.
+    For instance "Layer 1, head 2. query against key". What all panels have in common is said once.
     """
     parts: dict[str, None] = {}
     panels: dict[str, dict[str, list[str]]] = {}
@@ -123,11 +123,14 @@ def name_of(root: Element, translate: Translate) -> str:
         panel = next((one for one in words.ids if one.startswith("axes_")), "")
         said = _aloud(words.said(translate))
         panels.setdefault(panel, {}).setdefault(place, []).append(said)
-    against, comma, semicolon, figure = map(translate, PHRASES)
+    against, semicolon, stop, figure = map(translate, PHRASES)
+    known: set[str] = set()
     for panel in panels.values():
         axes = panel.get("y", []) + panel.get("x", [])
-        if len(axes) == 2:
-            axes = [fill(against, axes)]
-        parts |= dict.fromkeys([*panel.get("title", []), *axes])
-        parts |= dict.fromkeys([comma.join(panel["legend"])] if "legend" in panel else [])
-    return semicolon.join(parts) or figure
+        new = [label for label in axes if label not in known]
+        known |= set(axes)
+        if new and len(axes) == 2:
+            new = [fill(against, axes)]
+        legend = [semicolon.join(panel["legend"])] if "legend" in panel else []
+        parts |= dict.fromkeys([*panel.get("title", []), *new, *legend])
+    return stop.join(parts) or figure
