@@ -109,7 +109,8 @@ def agree(found: object, wanted: Tensor, where: str, *, tolerance: float = 1e-6)
         at = tuple(wrong.nonzero()[0].tolist())
         digits = 4 if f"{mine[at]:.4g}" != f"{right[at]:.4g}" else 15
         pair = f"{mine[at]:.{digits}g}, not {right[at]:.{digits}g}"
-        raise NotYet(f"{where}: at {at} it gives {pair}")
+        place = f"at {at} it" if at else "it"
+        raise NotYet(f"{where}: {place} gives {pair}")
 
 
 def numbers_made(call: _Answer, *inputs: Tensor) -> int:

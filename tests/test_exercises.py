@@ -84,6 +84,11 @@ def test_agreeing_forgives_a_step_in_float32_and_no_more():
         agree(wanted + 1e-5, wanted, "moved")
 
 
+def test_a_single_number_has_no_place():
+    with pytest.raises(NotYet, match=r"^the sum: it gives 3, not 4$"):
+        agree(torch.tensor(3), torch.tensor(4), "the sum")
+
+
 def test_work_for_each_token_doubles_with_the_tokens_and_reading_the_past_quadruples():
     def once(x):
         return [row + 1 for row in x]
