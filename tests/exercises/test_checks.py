@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PAGES = {
     path.stem: path
     for path in sorted((ROOT / "book").glob("[0-9][0-9]-*.md"))
-    if (HERE / (path.stem[3:].replace("-", "_") + ".py")).exists()
+    if "\n## Exercises\n" in path.read_text(encoding="utf-8")
 }
 LONGEST_CHECK = 25
 
