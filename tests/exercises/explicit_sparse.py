@@ -25,7 +25,7 @@ def row_by_row(weights, share):
     return torch.tensor(counts).view(weights.shape[:-1])
 
 
-@refused(r"\(5, 40\) weights give \(40,\) numbers")
+@refused(r"\(5, 40\) weights, \(40,\) numbers")
 def sums_down_the_wrong_axis(weights, share):
     return (weights.sort(descending=True).values.cumsum(0) < share).sum(0) + 1
 
@@ -36,7 +36,7 @@ def one_number_for_all_rows(weights, share):
     return mean.expand(weights.shape[:-1])
 
 
-@refused(r"\(5, 40\) weights give \(\) numbers")
+@refused(r"\(5, 40\) weights, \(\) numbers")
 def all_rows_as_one(weights, share):
     return (held(weights.flatten()) < share).sum() + 1
 
@@ -46,7 +46,7 @@ def the_key_that_completes_it_is_forgotten(weights, share):
     return (held(weights) < share).sum(dim=-1).clamp(min=1)
 
 
-@refused(r"5 of a row's 8 keys for the share 0.5 are too many: one fewer holds 0.500")
+@refused(r"5 of a row's 8 keys for the share 0.5 are too many: one less holds 0.500")
 def more_than_the_share(weights, share):
     return (held(weights) <= share).sum(dim=-1) + 1
 
@@ -71,6 +71,6 @@ def keys_that_hold_the_share_alone(weights, share):
     return (weights >= share).sum(dim=-1)
 
 
-@refused(r"\(2, 5, 40\) weights give \(2,\) numbers")
+@refused(r"\(2, 5, 40\) weights, \(2,\) numbers")
 def only_two_dimensions(weights, share):
     return torch.tensor([int((held(row) < share).sum(dim=-1).max()) + 1 for row in weights])
