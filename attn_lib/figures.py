@@ -12,10 +12,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import Colormap, LinearSegmentedColormap, PowerNorm
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PALETTE", "curves", "mask", "matrix"]
+__all__ = ["PALETTE", "band", "curves", "mask", "matrix", "point", "signed_matrix"]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7B7B7B")
 """Colours of the curves, in their order."""
@@ -23,6 +24,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 _INK = "#7B7B7B"
 # One hue whose opacity grows, so that more weight is further from the page, light or dark.
 _WEIGHTS = LinearSegmentedColormap.from_list("attn_weights", ["#1480B400", "#1480B4"])
+_BELOW = LinearSegmentedColormap.from_list("attn_below_zero", ["#D55E0000", "#D55E00"])
 _CELLS = LinearSegmentedColormap.from_list("attn_cells", ["#0072B200", "#0072B2"])
 
 
@@ -59,6 +61,9 @@ def matrix(
     *,
     tokens: Sequence[str] | None = None,
     title: str | None = None,
+    xlabel: str = "key",
+    ylabel: str = "query",
+    per_cell: int = 1,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw attention weights, a row a query, with their square root as the depth of the colour.
@@ -70,6 +75,10 @@ def matrix(
     tokens : sequence of str, optional
         Labels of the keys, and of the queries too where q_len == kv_len.
     title : str, optional
+    xlabel, ylabel : str
+        What the columns and the rows are.
+    per_cell : int
+        How many positions a cell stands for in both directions; the axes count positions.
     ax : Axes, optional
         Where to draw; a new figure if not given.
 
@@ -82,7 +91,8 @@ def matrix(
     TypeError
         When `weights` does not hold numbers.
     ValueError
-        When it is not a matrix, holds a negative number, or `tokens` has another length.
+        When it is not a matrix, holds a negative number, `tokens` has another length, or `per_cell`
+        is below 1.
     """
     array = _array("weights", weights, 2).astype(float)
     if array.size and not array.min() >= 0:
@@ -90,22 +100,96 @@ def matrix(
     rows, cols = array.shape
     if tokens is not None and len(tokens) != cols:
         raise ValueError(f"tokens must have one label a key, {cols}, got {len(tokens)}")
+    if per_cell < 1:
+        raise ValueError(f"per_cell must be at least 1, got {per_cell}")
     ax = _axes(ax, 4.6, 4.6 * rows / max(cols, 1) if rows < 2 * cols else 9.2)
-    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(array.max(initial=0))))
-    ax.imshow(array, cmap=_WEIGHTS, norm=norm, interpolation="none", aspect="equal")
+    _cells(ax, array, _WEIGHTS, per_cell)
     if tokens is not None:
         size = float(np.clip(330 / cols, 3.5, 9))
         # A "$" in a token is a dollar, not mathematics.
         labels = [token.replace("$", r"\$") for token in tokens]
         # Held at its end, so that a word in another font still ends at its column.
-        held = {"rotation": 90, "rotation_mode": "anchor", "ha": "right", "va": "center"}
+        held: dict[str, Any] = {
+            "rotation": 90,
+            "rotation_mode": "anchor",
+            "ha": "right",
+            "va": "center",
+        }
         ax.set_xticks(range(cols), labels, fontsize=size, gid="data", **held)
         if rows == cols:
             ax.set_yticks(range(rows), labels, fontsize=size, gid="data")
         ax.tick_params(length=0)
-    ax.set_xlabel("key")
-    ax.set_ylabel("query")
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
     return _titled(ax, title)
+
+
+def _cells(ax: Axes, array: NDArray[Any], colours: Colormap, per_cell: int) -> None:
+    rows, cols = array.shape
+    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(array.max(initial=0))))
+    extent = (-0.5, per_cell * cols - 0.5, per_cell * rows - 0.5, -0.5)
+    ax.imshow(array, cmap=colours, norm=norm, interpolation="none", aspect="equal", extent=extent)
+
+
+def signed_matrix(
+    values: ArrayLike,
+    *,
+    title: str | None = None,
+    per_cell: int = 1,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a matrix as `matrix` does, with what lies below zero in orange.
+
+    Parameters
+    ----------
+    values : array, shape (q_len, kv_len)
+    title : str, optional
+    per_cell : int
+        How many positions a cell stands for in both directions; the axes count positions.
+    ax : Axes, optional
+        Where to draw; a new figure if not given.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError
+        When `values` does not hold numbers.
+    ValueError
+        When it is not a matrix, or `per_cell` is below 1.
+    """
+    array = _array("values", values, 2).astype(float)
+    ax = matrix(array.clip(min=0), title=title, per_cell=per_cell, ax=ax)
+    _cells(ax, (-array).clip(min=0), _BELOW, per_cell)
+    return ax
+
+
+def point(ax: Axes, row: float, column: float | None = None, *, per_cell: int = 1) -> Axes:
+    """Mark a row of a matrix, and a cell of it: what a picture's words speak of.
+
+    Parameters
+    ----------
+    ax : Axes
+        With a matrix in it.
+    row, column : float
+        The places of the cell, counted in cells; `column` may be left out.
+    per_cell : int
+        That of the matrix.
+
+    Returns
+    -------
+    Axes
+    """
+    left, right = ax.get_xlim()
+    look: dict[str, Any] = {"fill": False, "edgecolor": PALETTE[1]}
+    top = per_cell * row - 0.5
+    ax.add_patch(Rectangle((left, top), right - left, per_cell, linewidth=0.8, **look))
+    if column is not None:
+        corner = (per_cell * column - 0.5, top)
+        ax.add_patch(Rectangle(corner, per_cell, per_cell, linewidth=2, **look))
+    return ax
 
 
 def mask(mask: ArrayLike, *, title: str | None = None, ax: Axes | None = None) -> Axes:
@@ -139,6 +223,31 @@ def mask(mask: ArrayLike, *, title: str | None = None, ax: Axes | None = None) -
     ax.set_xlabel("key")
     ax.set_ylabel("query")
     return _titled(ax, title)
+
+
+def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, *, label: str) -> Axes:
+    """Draw a band behind curves, from `low` to `high`, with a label in the legend.
+
+    Parameters
+    ----------
+    ax : Axes
+        With curves in it.
+    x, low, high : array, shape (points,)
+    label : str
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    TypeError
+        When an array does not hold numbers.
+    """
+    places, bottom, top = (_array(n, a, 1) for n, a in (("x", x), ("low", low), ("high", high)))
+    ax.fill_between(places, bottom, top, color=PALETTE[0], alpha=0.2, linewidth=0, label=label)
+    ax.legend(frameon=False, labelcolor=_INK, fontsize="small")
+    return ax
 
 
 def curves(

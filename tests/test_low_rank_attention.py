@@ -7,7 +7,8 @@ import torch
 from attn_lib import linformer_weights, softmax_weights
 from attn_lib.data import load_passage
 from attn_lib.explorers import LowRankAttention
-from attn_lib.explorers.low_rank_attention import CELLS, METHODS, signed_code
+from attn_lib.explorers._signed import signed_code
+from attn_lib.explorers.low_rank_attention import CELLS, METHODS
 
 
 def _weights(length, layer, head):

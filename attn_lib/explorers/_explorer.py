@@ -37,6 +37,7 @@ from attn_lib.explorers._controls import Control, Value
 from attn_lib.explorers._pack import Coding, encode, pack
 from attn_lib.explorers.words import (
     COMMON_WORDS,
+    FIGURE_WORDS,
     Message,
     Rounded,
     Translate,
@@ -269,7 +270,8 @@ class Explorer(anywidget.AnyWidget):
     def messages(cls) -> list[Message]:
         """Return every message of the explorer, for those who translate it."""
         labels = (item.messages() for item in cls.controls().values())
-        return [*COMMON_WORDS.values(), *cls.words.values(), *itertools.chain(*labels)]
+        texts = [*COMMON_WORDS.values(), *FIGURE_WORDS, *cls.words.values()]
+        return [*texts, *itertools.chain(*labels)]
 
     @classmethod
     def packed(cls) -> bytes:

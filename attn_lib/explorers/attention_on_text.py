@@ -122,7 +122,8 @@ class AttentionOnText(Explorer):
 
         figure = Figure(figsize=(7.2, 7.2), layout="constrained")
         tokens = plain_tokens(LENGTH)
-        figures.matrix(frame["weights"], tokens=tokens, ax=figure.subplots())
+        ax = figures.matrix(frame["weights"], tokens=tokens, ax=figure.subplots())
+        figures.point(ax, cls._facts()["start"])
         return figure
 
     @classmethod

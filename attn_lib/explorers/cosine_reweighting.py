@@ -19,7 +19,7 @@ from attn_lib.explorers._controls import Choice, Range, Toggle
 from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._heads import head_options, passage, plain_tokens
 from attn_lib.explorers._pack import Coding
-from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.softmax import softmax_weights
 from attn_lib.numerics.features import normalise
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["LENGTH", "CosineReweighting"]
 
 LENGTH = 64
-_ZERO, _TOP = 128, 127
 _STEPS = {True: 2, False: 10}  # without a ReLU there is noise, which needs no fine shades
 
 
@@ -163,8 +162,7 @@ class CosineReweighting(Explorer):
         mouse, mice = (tokens.index(word) for word in ("mouse", "mice"))
         return {
             "n": LENGTH,
-            "zero": _ZERO,
-            "top": _TOP,
+            **SCALE,
             "tokens": tokens,
             "start": [mouse, mice],
             "ticks": [[math.copysign(abs(x) ** 0.5, x), x] for x in (0.1, 0.01, 0, -0.01, -0.1)],
@@ -208,8 +206,8 @@ class CosineReweighting(Explorer):
 
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         for ax, name in zip(figure.subplots(1, 2), ("full", "weights"), strict=True):
-            roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
-            figures.matrix(roots**2, title=cls._word(name), ax=ax)
+            figures.signed_matrix(signed_value(frame[name]), title=cls._word(name), ax=ax)
+            figures.point(ax, *cls._facts()["start"])
         return figure
 
     @classmethod

@@ -17,7 +17,7 @@ from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._heads import head_options, passage
 from attn_lib.explorers._pack import Coding
-from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.performer import draw_projection, performer_attention, performer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -32,7 +32,6 @@ CELLS = 64
 COUNTS = tuple(4 * 2**step for step in range(10))
 DRAWS = 8
 _KINDS = (("softmax", True), ("softmax", False), ("softmax_trig", True))
-_ZERO, _TOP = 128, 127
 _LOWEST, _HIGHEST = 0.01, 10.0
 
 
@@ -181,8 +180,7 @@ class EstimatedAttention(Explorer):
         tokens = [token.removeprefix("##") for token in passage().tokens]
         return {
             "cells": CELLS,
-            "zero": _ZERO,
-            "top": _TOP,
+            **SCALE,
             "counts": list(COUNTS),
             "tokens": tokens,
             "start": [20, 8],
@@ -216,9 +214,11 @@ class EstimatedAttention(Explorer):
         from attn_lib import figures
 
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        size = LENGTH // CELLS
         for ax, name in zip(figure.subplots(1, 2), ("full", "estimate"), strict=True):
-            roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
-            figures.matrix(roots**2, title=cls._word(name), ax=ax)
+            values = signed_value(frame[name])
+            figures.signed_matrix(values, title=cls._word(name), per_cell=size, ax=ax)
+            figures.point(ax, *cls._facts()["start"], per_cell=size)
         return figure
 
     @classmethod

@@ -98,6 +98,8 @@ class FeatureTemplates(Explorer):
         "weights": "Mixtures × templates",
         "full": "Softmax attention",
         "axes": "",
+        "word_axis": "word",
+        "feature_axis": "template",
         "bars": "What “{query}” mixes",
         "feature": "{feature}: {tokens}",
         "here": "What it reads",
@@ -155,6 +157,10 @@ class FeatureTemplates(Explorer):
         names = ("templates", "weights", "full")
         for ax, name in zip(figure.subplots(1, 3), names, strict=True):
             figures.matrix(frame[name], title=cls._word(name), ax=ax)
+        query, feature, _ = cls._facts()["start"]
+        figure.axes[0].set(xlabel=cls._word("word_axis"), ylabel=cls._word("feature_axis"))
+        for ax, row in zip(figure.axes, (feature, query, query), strict=True):
+            figures.point(ax, row)
         return figure
 
     @classmethod

@@ -155,14 +155,17 @@ class GradientLadder(Explorer):
         figure = Figure(figsize=(7.4, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         names = ("qkv", "out", "inner", "outer")
+        blocks = np.arange(1, controls["depth"] + 1)
         figures.curves(
-            np.arange(1, controls["depth"] + 1),
+            blocks,
             {cls._word(name): 10.0**row for name, row in zip(names, frame["ladder"], strict=True)},
             xlabel=cls._word("ladder_x"),
             ylabel=cls._word("ladder"),
             logy=True,
             ax=left,
         )
+        low, high = 10.0 ** frame["band"]
+        figures.band(left, blocks, low, high, label=cls._word("band"))
         power = f"{EXPONENTS[controls['norm']]:g}"
         labels = (cls._word("measured"), cls._word("theory").format(power=power))
         figures.curves(
@@ -174,6 +177,8 @@ class GradientLadder(Explorer):
             logy=True,
             ax=right,
         )
+        for ax in (left, right):
+            ax.set_ylim(*(10.0**end for end in cls._facts()["axis"]))
         return figure
 
     @classmethod

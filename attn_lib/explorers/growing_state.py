@@ -18,7 +18,7 @@ from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._heads import head_options, passage, shaded, shown_tokens, spread
 from attn_lib.explorers._pack import Coding
-from attn_lib.explorers.low_rank_attention import signed_code
+from attn_lib.explorers._signed import SCALE, signed_code
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.linear_transformer import (
     linear_transformer_init_state,
@@ -40,7 +40,6 @@ MAPS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "square": torch.square,
     "exp": torch.exp,
 }
-_ZERO, _TOP = 128, 127
 _STEP = 12
 
 
@@ -189,8 +188,7 @@ class GrowingState(Explorer):
         return {
             "tokens": shown_tokens(LENGTH),
             "width": WIDTH,
-            "zero": _ZERO,
-            "top": _TOP,
+            **SCALE,
             "kept": [
                 [state for _ in times],
                 [costs.kv_cache_bytes(t, WIDTH, WIDTH, itemsize=1) for t in times],
@@ -220,6 +218,7 @@ class GrowingState(Explorer):
         for ax, name in zip(figure.subplots(1, 2), ("weights", "full"), strict=True):
             seen = np.arange(LENGTH)[:, None] < controls["time"]
             figures.matrix(frame[name] * seen, title=cls._word(name), ax=ax)
+            figures.point(ax, controls["time"] - 1)
         return figure
 
     @classmethod

@@ -241,14 +241,18 @@ class KernelFeatures(Explorer):
 
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         last = 180.0 if controls["sweep"] == "angle" else _LONGEST
-        figures.curves(
-            np.linspace(0.0, last, POINTS),
+        places = np.linspace(0.0, last, POINTS)
+        ax = figures.curves(
+            places,
             {cls._word(name): 10.0 ** frame[name] for name in ("true", "estimate")},
             xlabel=cls._word(controls["sweep"]),
             ylabel=cls._word("true"),
             logy=True,
             ax=figure.subplots(),
         )
+        low, high = 10.0 ** frame["band"]
+        figures.band(ax, places, low, high, label=cls._word("band"))
+        ax.set_ylim(1e-4, 1e6)  # as the live picture
         return figure
 
     @classmethod

@@ -18,6 +18,7 @@ from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._heads import head_options
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -25,12 +26,11 @@ from attn_lib.mechanisms.softmax import softmax_weights
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CELLS", "METHODS", "LowRankAttention", "signed_code"]
+__all__ = ["CELLS", "METHODS", "LowRankAttention"]
 
 CELLS = 64
 METHODS = ("svd", "random", "linformer")
 _LENGTHS = (128, 512)
-_ZERO, _TOP = 128, 127
 _STEPS = {"svd": 6, "random": 24, "linformer": 6}  # noise needs no fine shades
 _LOWEST, _HIGHEST = 0.01, 10.0
 
@@ -38,21 +38,6 @@ _LOWEST, _HIGHEST = 0.01, 10.0
 @functools.cache
 def _passage(length: int) -> Passage:
     return load_passage(512 if length == 512 else 128)
-
-
-def signed_code(x: NDArray[Any], step: int = 1) -> NDArray[np.uint8]:
-    """Return numbers as bytes: 128 is zero, and the distance from it the square root.
-
-    Parameters
-    ----------
-    x : ndarray
-        Numbers; those beyond 1 or -1 count as that.
-    step : int
-        Codes are rounded to its multiples above and below zero: fewer levels, fewer bytes.
-    """
-    roots = np.sign(x) * np.sqrt(np.abs(x)).clip(0, 1)
-    codes: NDArray[np.uint8] = (_ZERO + np.rint(roots * _TOP / step) * step).clip(1, 255)
-    return codes.astype(np.uint8)
 
 
 def _blocks(length: int, rank: int) -> Tensor:
@@ -246,8 +231,7 @@ class LowRankAttention(Explorer):
     def _facts(cls) -> dict[str, Any]:
         return {
             "cells": CELLS,
-            "zero": _ZERO,
-            "top": _TOP,
+            **SCALE,
             "methods": list(METHODS),
             "errors": [_LOWEST, _HIGHEST],
             "stretches": {str(length): _stretches(length) for length in _LENGTHS},
@@ -281,9 +265,11 @@ class LowRankAttention(Explorer):
         from attn_lib import figures
 
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        size = controls["length"] // CELLS
         for ax, name in zip(figure.subplots(1, 2), ("full", "rebuilt"), strict=True):
-            roots = (frame[name].astype(float) - _ZERO).clip(0) / _TOP
-            figures.matrix(roots**2, title=cls._word(name), ax=ax)
+            values = signed_value(frame[name])
+            figures.signed_matrix(values, title=cls._word(name), per_cell=size, ax=ax)
+            figures.point(ax, *cls._facts()["start"], per_cell=size)
         return figure
 
     @classmethod

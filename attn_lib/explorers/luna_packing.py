@@ -269,6 +269,7 @@ class LunaPacking(Explorer):
         for ax, name in zip(figure.subplots(1, 3), names, strict=True):
             title = cls._word(name).format(slots=controls["slots"])
             figures.matrix(frame[name], title=title, ax=ax)
+            figures.point(ax, *cls._facts()["start"])
         return figure
 
     @classmethod

@@ -171,7 +171,8 @@ class TopKSelection(Explorer):
         np.put_along_axis(kept, columns, np.take_along_axis(frame["weights"], columns, 1), 1)
         figure = Figure(figsize=(7.2, 7.2), layout="constrained")
         tokens = plain_tokens(LENGTH)
-        figures.matrix(kept, tokens=tokens, ax=figure.subplots())
+        ax = figures.matrix(kept, tokens=tokens, ax=figure.subplots())
+        figures.point(ax, cls._facts()["start"])
         return figure
 
     @classmethod

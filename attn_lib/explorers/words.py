@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "COMMON_WORDS",
+    "FIGURE_WORDS",
     "Form",
     "Message",
     "Plural",
@@ -79,6 +80,10 @@ COMMON_WORDS: Mapping[str, Message] = {
     "labelled": "{label}. {help}",
 }
 """Words of every explorer; ``comma`` stands between the items of a list."""
+
+
+FIGURE_WORDS = ("query", "key")
+"""What `attn_lib.figures` writes beside the matrices of still pictures."""
 
 
 def in_english(message: Message) -> Form:
