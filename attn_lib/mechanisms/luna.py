@@ -102,7 +102,7 @@ def luna_attention(
         o_i = \frac1t \sum_{j \le i} (u_i \cdot a_j)\, v_j
 
     Here k stands where the paper has X in :math:`A_{pack}`. As printed, q is not divided by √d;
-    the authors' code does so too, which a caller gets by dividing q. Time
+    the authors' code divides it, which a caller gets by passing q / √d. Time
     O(length · p_len · (head_dim + value_dim)) by chunks (`attn_lib.numerics.causal_product`), with
     no (head_dim, p_len) matrix a token as in the authors' parallel code. First derivatives only
     without `causal`.
