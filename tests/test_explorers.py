@@ -407,10 +407,17 @@ class Shouting(gettext.NullTranslations):
     """A language with two kinds of plural beside the one: 2 to 4, and the rest."""
 
     def gettext(self, message: str) -> str:
-        return message.upper().replace("{STRIDE}", "{stride}")
+        return re.sub(r"(?<!\{)\b\w+\b(?!\})", lambda word: word[0].upper(), message)
 
     def ngettext(self, one: str, other: str, n: int) -> str:
         return {1: "ONE", 2: "FEW {r}", 3: "FEW {r}", 4: "FEW {r}"}.get(n, "MANY {r}")
+
+
+def test_a_translation_with_a_strange_hole_is_named() -> None:
+    numbered = load_extension().numbered
+    assert numbered("{b} of {a}", ["a", "b"]) == "{1} of {0}"
+    with pytest.raises(ValueError, match=r"message must have holes of \['a'\], got \{'c'\}"):
+        numbered("{c} of {a}", ["a"])
 
 
 def test_a_page_gets_its_own_words_and_plurals(book: None) -> None:

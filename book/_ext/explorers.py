@@ -74,7 +74,15 @@ def translate_by(catalogue: gettext.NullTranslations, locale: Locale) -> Transla
 
 
 def numbered(message: str, names: list[str]) -> str:
-    """Return a message with its holes numbered by the order of their names."""
+    """Return a message with its holes numbered by the order of their names.
+
+    Raises
+    ------
+    ValueError
+        If it has a hole that is none of them, as a mistaken translation may.
+    """
+    if strange := set(HOLE.findall(message)) - set(names):
+        raise ValueError(f"message must have holes of {names}, got {strange} in {message!r}")
     return HOLE.sub(lambda hole: f"{{{names.index(hole[1])}}}", message)
 
 
