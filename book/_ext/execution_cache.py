@@ -87,8 +87,6 @@ def key(root: Path) -> str:
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Set myst-nb's cache folder, and the variable that tells kernels of the book's build."""
     os.environ["ATTN_LIB_BOOK"] = "1"
-    # Threads that spin while they wait would keep each other from work on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Editions in other languages are built from the same executed cells.
     caches = Path(config["execution_caches"] or Path(app.outdir).parent / ".jupyter_cache")
     current = key(Path(app.srcdir))
