@@ -424,6 +424,7 @@ def test_catalogue_reads_translations_plurals_and_no_fuzzy_ones(tmp_path: Path) 
     assert [found.gettext(m) for m in ("both", "only a", "only b", "unsure", "new")] == [
         "eins", "eins", "zwei", "unsure", "new",
     ]  # fmt: skip
+    assert found.gettext("") == ""
     forms = [found.ngettext("{n} key", "{n} keys", n) for n in (1, 2, 5)]
     assert forms == ["{n} klucz", "{n} klucze", "{n} kluczy"]
 

@@ -20,6 +20,14 @@ from babel.messages.pofile import read_po, write_po
 from sphinx.application import Sphinx
 
 
+class Translations(gettext.GNUTranslations):
+    """Translations in which an empty text is an empty text, and not the file's header."""
+
+    def gettext(self, message: str) -> str:
+        """Return the translation of `message`."""
+        return super().gettext(message) if message else message
+
+
 @dataclass(frozen=True)
 class Entry:
     """A message as a template of translations lists it.
@@ -63,7 +71,7 @@ def read(domain: str, locale_dirs: Iterable[Path], language: str) -> gettext.Nul
         compiled = io.BytesIO()
         write_mo(compiled, messages)
         compiled.seek(0)
-        found = gettext.GNUTranslations(compiled)
+        found = Translations(compiled)
         found.add_fallback(catalogue)
         catalogue = found
     return catalogue

@@ -47,6 +47,7 @@ overrides = {
     "language": language,
     "locale_dirs": [locale],
     "execution_caches": caches,
+    "latex_individualpages": False,
 }
 sys.exit(build_sphinx(
     root, f"{out}/html", path_config=f"{root}/_config.yml", noconfig=True, confoverrides=overrides,
