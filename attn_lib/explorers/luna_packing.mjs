@@ -89,7 +89,10 @@ export const view = ({ facts, words, say, choose }) => {
       linformer.paint(frame.linformer.values, theme.ramp);
       pack.paint(rows, theme.ramp);
       unpack.paint(columns, theme.ramp);
-      setText(linformer.axes[0], words("linformer", { slots }));
+      const title = words("linformer", { slots });
+      setText(linformer.axes[0], title);
+      const label = words("labelled", { label: title, help: words("help") });
+      linformer.marks.setAttribute("aria-label", label);
       // What is in a slot: its heaviest tokens, each word once.
       inSlots = Array.from({ length: slots }, (_, s) => {
         const slot = row(frame.pack, s);
