@@ -5,11 +5,12 @@ softmax attention over a set of pairs made of rectangles; `rounds`: over neighbo
 orders. `causal_sums`: products of features summed over the past; `features`: attention by them;
 `levels`: by features that are exponentials, kept in range. `elu`: the feature map elu(x) + 1.
 `decoding`: what a state's sums are. `portions` and `heads`: so little at a time that it stays in
-cache. `padding`: lengths that nothing divides.
+cache. `padding`: lengths that nothing divides. `first_calls`: kernels chosen once.
 """
 
 from attn_lib.numerics.causal_sums import causal_product
 from attn_lib.numerics.elu import elu_plus_one
+from attn_lib.numerics.first_calls import settle
 from attn_lib.numerics.masked import hide_keys, masked_softmax
 from attn_lib.numerics.padding import pad_length
 from attn_lib.numerics.parts import Part, attend_over_parts, stretch
@@ -22,5 +23,8 @@ __all__ = [
     "hide_keys",
     "masked_softmax",
     "pad_length",
+    "settle",
     "stretch",
 ]
+
+settle()
