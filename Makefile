@@ -23,7 +23,7 @@ TOOLS := node_modules/.made
 BIOME := $(NODE) node_modules/@biomejs/biome/bin/biome
 TSC := $(NODE) node_modules/typescript/bin/tsc
 
-.PHONY: help env book test bench notebooks serve browser front front-check clean
+.PHONY: help env book test bench pages stable notebooks serve browser front front-check clean
 
 help:
 	@echo 'make book       build the book into $(HTML)'
@@ -32,6 +32,8 @@ help:
 	@echo 'make front      bundle the explorers from their ES modules into attn_lib/explorers/built'
 	@echo 'make notebooks  write notebooks/ from the chapters in book/'
 	@echo 'make bench      measure every mechanism beside its peers (ARGS=--resume goes on where it stopped)'
+	@echo 'make pages      train again what the chapters train, where their cells have changed'
+	@echo 'make stable     print what the chapters print otherwise with other threads or processors (ARGS=04 for one)'
 	@echo 'make env        make $(VENV), the environment that all of these use'
 	@echo 'make clean      remove what the other targets built, except $(VENV)'
 
@@ -89,6 +91,12 @@ notebooks: $(STAMP)
 
 bench: $(STAMP)
 	$(RUN) -m benchmarks $(ARGS)
+
+pages: $(STAMP)
+	$(RUN) -m benchmarks.pages --stale $(ARGS)
+
+stable: $(STAMP)
+	$(RUN) -m tests.stability $(ARGS)
 
 clean:
 	rm -rf _build build dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,16 +1,17 @@
-"""Run of a page only what its check needs: the cells that bind the names used, and no others."""
+"""Run of a page only what a name needs: the cells that bind the names used, and no others."""
 
 import ast
 import builtins
+import hashlib
 import symtable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from myst_nb.core.read import read_myst_markdown_notebook
 
-__all__ = ["ROOT", "Cell", "code_cells", "needed", "run"]
+__all__ = ["ROOT", "Cell", "code_cells", "fingerprint", "imports_apart", "needed", "run"]
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 ALWAYS_THERE = {*dir(builtins), "__name__"}
 
 
@@ -77,6 +78,29 @@ def run(cells: list[Cell]) -> dict[str, object]:
     for cell in cells:
         exec(compile(cell.source, "<a cell of the page>", "exec"), names)
     return names
+
+
+def imports_apart(cells: list[Cell]) -> list[Cell]:
+    """Make two of each cell that imports and does something else, so that each can be had alone."""
+    found = []
+    for cell in cells:
+        lines: tuple[list[str], list[str]] = ([], [])
+        imports = {
+            number
+            for statement in ast.parse(cell.source).body
+            if isinstance(statement, ast.Import | ast.ImportFrom)
+            for number in range(statement.lineno, (statement.end_lineno or 0) + 1)
+        }
+        for number, line in enumerate(cell.source.splitlines(), start=1):
+            lines[number not in imports].append(line)
+        found += [Cell("\n".join(part)) for part in lines if any(line.strip() for line in part)]
+    return found
+
+
+def fingerprint(cells: list[Cell]) -> str:
+    """Return the SHA-256 of the cells' source, but for spaces at the ends of lines."""
+    lines = [line.rstrip() for cell in cells for line in [*cell.source.splitlines(), "# %%"]]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _names(statement: ast.stmt) -> tuple[set[str], set[str], set[str]]:

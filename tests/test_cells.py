@@ -1,8 +1,8 @@
-"""Which cells a check needs: the last ones that bind its names, and what these need in turn."""
+"""Which cells of a page a name needs: the last that bind its names, and what these need in turn."""
 
 import pytest
 
-from exercises.page import ROOT, Cell, code_cells, needed, run
+from benchmarks.cells import ROOT, Cell, code_cells, fingerprint, imports_apart, needed, run
 
 
 @pytest.fixture
@@ -70,3 +70,21 @@ def test_the_cells_of_a_page_come_in_order():
     cells = code_cells(ROOT / "book" / "00-softmax-attention.md")
     assert "passage" in cells[0].binds
     assert [cell.empty for cell in cells if cell.empty] == [["streaming_attention"]]
+
+
+def test_the_fingerprint_is_that_of_the_source(cells):
+    found = fingerprint(cells[:2])
+    assert len(found) == 64
+    assert found == fingerprint([Cell("import math  \nx = 1\n"), cells[1]])
+    assert found != fingerprint([Cell("import math\nx = 2"), cells[1]])
+    assert found != fingerprint(cells[:3])
+    assert fingerprint([Cell("a = 1\nb = 2")]) != fingerprint([Cell("a = 1"), Cell("b = 2")])
+
+
+def test_imports_can_be_had_without_what_else_their_cell_does():
+    source = "from math import (\n    pi,\n    tau,\n)\nx = 1  # one\nimport ast\ny = x + pi"
+    apart = imports_apart([Cell(source), Cell("import ast"), Cell("z = 1\n")])
+    sources = ["from math import (\n    pi,\n    tau,\n)\nimport ast", "x = 1  # one\ny = x + pi"]
+    assert [cell.source for cell in apart] == [*sources, "import ast", "z = 1"]
+    assert needed(apart, "tau") == [apart[0]]
+    assert needed(apart, "y") == apart[:2]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from attn_lib.data._decoding import Decoding, DecodingRow, load_decoding
 from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
+from attn_lib.data._pages import PageResults, load_page_results
 from attn_lib.data._training import TrainingRun, TrainingRuns, load_training_runs
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "DecodingRow",
     "MeasuredRow",
     "Measurements",
+    "PageResults",
     "Passage",
     "TrainingRun",
     "TrainingRuns",
     "load_book",
     "load_decoding",
     "load_measurements",
+    "load_page_results",
     "load_passage",
     "load_training_runs",
 ]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.cells import ROOT, code_cells, needed, run
 from exercises.answers import answers_of
-from exercises.page import ROOT, code_cells, needed, run
 
 HERE = Path(__file__).parent
 PAGES = {

@@ -97,8 +97,9 @@ def test_wheel_carries_what_is_not_python(wheel):
     for file in (ROOT / "attn_lib").rglob("*"):
         if file.is_file() and "__pycache__" not in file.parts:
             assert (file.relative_to(ROOT).as_posix() in names) == (file not in sources)
-    for file in (ROOT / "benchmarks" / "results").glob("*.json"):
-        assert f"attn_lib/data/measured/{file.name}" in names
+    results = ROOT / "benchmarks" / "results"
+    for file in results.rglob("*.json"):
+        assert f"attn_lib/data/measured/{file.relative_to(results).as_posix()}" in names
     assert {f"attn_lib/explorers/built/{file}" for file in ("book.js", "explorer.css")} <= names
     assert not any(name.split("/")[0] in ("tests", "benchmarks", "book") for name in names)
 
