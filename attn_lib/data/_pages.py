@@ -86,8 +86,8 @@ def load_page_results(page: str) -> PageResults:
 
     Notes
     -----
-    ``python -m benchmarks.pages`` writes the file, ``benchmarks/results/pages/<page>.json``. It runs
-    the page's own cells, and a test holds the file to their source.
+    ``python -m benchmarks.pages`` runs the page's own cells and writes the file,
+    ``benchmarks/results/pages/<page>.json``. A test holds it to the cells' source.
 
     Examples
     --------
