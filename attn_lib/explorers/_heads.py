@@ -16,6 +16,7 @@ __all__ = [
     "LAYERS",
     "head_label",
     "head_options",
+    "mean_error",
     "passage",
     "plain_tokens",
     "shaded",
@@ -68,6 +69,14 @@ def head_label(name: str) -> str:
     layer, head = name.split(".")
     known = f": {KNOWN_HEADS[name]}" if name in KNOWN_HEADS else ""
     return f"layer {layer}, head {head}{known}"
+
+
+def mean_error(out: Tensor, values: Tensor) -> float:
+    """Return the error, over the size of the outputs, of giving every query the mean of the values.
+
+    It costs nothing, so that an error of an output says little where this one is as small.
+    """
+    return float((values.mean(dim=-2, keepdim=True) - out).norm() / out.norm())
 
 
 def shaded(weights: Tensor) -> NDArray[np.float32]:

@@ -149,8 +149,10 @@ class GradientLadder(Explorer):
     @classmethod
     def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
         figure = Figure(figsize=(7.4, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -175,8 +177,13 @@ class GradientLadder(Explorer):
             ylabel=cls._word("last"),
             logx=True,
             logy=True,
+            dashed=labels[1:],
             ax=right,
         )
+        _stills.ticks(right, DEPTHS)
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _stills.marker(left, min(cls._facts()["start"][1] + 1, controls["depth"]))
+        _stills.marker(right, controls["depth"])
         for ax in (left, right):
             ax.set_ylim(*(10.0**end for end in cls._facts()["axis"]))
         return figure

@@ -48,7 +48,13 @@ export const view = ({ facts, words, say, choose }) => {
     colLabel: words("axes"),
   });
   const bars = [new Bars({ count: 5, words }), new Bars({ count: 5, words })];
-  const readouts = new Readouts([words("largest"), words("spread"), words("ranks"), words("kept")]);
+  const readouts = new Readouts([
+    words("largest"),
+    words("spread"),
+    words("ranks"),
+    words("kept"),
+    words("error"),
+  ]);
   const [spreads, memory] = ["chart", "memory"].map(
     (title) =>
       new LineChart({
@@ -90,7 +96,7 @@ export const view = ({ facts, words, say, choose }) => {
     layout(room) {
       for (const one of [sums, near, full]) one.layout(shared(room, 3, 2));
     },
-    draw({ state, weights, full: exact, spread, ranks }, { time }, theme) {
+    draw({ state, weights, full: exact, spread, errors, ranks }, { time }, theme) {
       const cells = new Uint8Array(width * cols).fill(facts.zero);
       for (let r = 0; r < width; r++) {
         const both = row(state, r);
@@ -119,8 +125,11 @@ export const view = ({ facts, words, say, choose }) => {
       const largest = pair(now.map((codes) => two(Math.max(...codes))));
       const over = pair([0, 1].map((k) => words.decimals(row(spread, k)[time - 1], 1)));
       const numbers = pair([0, 1].map((k) => words.whole(row(kept, k)[time - 1])));
+      const missed = pair([0, 1].map((k) => words.decimals(row(errors, k)[time - 1], 2)));
       readouts.show(
-        [largest, over, pair([...ranks.values]), numbers].map((both) => words("pair", both)),
+        [largest, over, pair([...ranks.values]), numbers, missed].map((both) =>
+          words("pair", both),
+        ),
       );
       spreads.show(spread, COLOURS, time, words("chart_now", over));
       memory.show(kept, COLOURS, time, words("memory_now", numbers));
