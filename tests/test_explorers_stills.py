@@ -482,7 +482,8 @@ def test_cosine_reweighting(chosen: dict[str, Any]) -> None:
         # The scale is the picture's own, and ends at its largest size.
         top = np.abs(values).max()
         assert above.norm.vmax == below.norm.vmax == scale.get_ylim()[1] == pytest.approx(top)
-        assert scale.get_yticklabels()[-1].get_text() == f"{round(top, 3):g}"
+        beyond = "≥ " if name == "weights" and frame["facts"][2] > 1 else ""
+        assert scale.get_yticklabels()[-1].get_text() == f"{beyond}{round(top, 3):g}"
         assert scale.get_ylabel() == words["still_ramp"]
         query, key = CosineReweighting.spec()["facts"]["start"]
         assert row_of(ax) == (query, 1)

@@ -131,7 +131,8 @@ class CosineReweighting(Explorer):
         "full": "Softmax",
         "weights": "Instead of softmax",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
-        "hint": "64 tokens. Weights below zero are orange.",
+        "hint": "64 tokens. Weights below zero are orange. Each picture has a scale of its own, up"
+        " to its largest weight or to 1.",
         "axes": "query ↓ key →",
         "negative": "Entries below zero",
         "negative_value": "{negative} %",
@@ -230,7 +231,8 @@ class CosineReweighting(Explorer):
             top = float(np.abs(values).max())  # its own scale: a pale picture shows nothing
             figures.signed_matrix(values, title=cls._word(name), top=top, ax=ax)
             figures.point(ax, query, key)
-            _stills.scale(ax, label=cls._word("still_ramp"))
+            beyond = name == "weights" and float(frame["facts"][2]) > 1
+            _stills.scale(ax, label=cls._word("still_ramp"), beyond=beyond)
         names = (cls._word("chart_full"), cls._word("chart_weights"))
         roots = (frame["full_profile"], frame["profile"])
         labels = {"xlabel": cls._word("chart_x"), "ylabel": ""}
