@@ -226,6 +226,8 @@ class LunaPacking(Explorer):
         "name_linformer": "Linformer, mean pooling",
         "name_best": "nearest matrix of rank r",
         "name_mean": "mean of the values",
+        "still_pack": "Pack: {slots} slots × {n} tokens",
+        "still_unpack": "Unpack: {n} tokens × {slots} slots",
         "still_token": "token",
         "still_slot_axis": "slot",
         "still": "Error of the output, over its size: Luna {luna}, Linformer {linformer}, mean of"
@@ -294,7 +296,8 @@ class LunaPacking(Explorer):
             (unpack, "unpack", {"xlabel": slot, "ylabel": token}),
             (pack, "pack", {"xlabel": token, "ylabel": slot}),
         ):
-            figures.matrix(frame[name], title=cls._word(name), **labels, ax=ax)
+            title = cls._said(f"still_{name}", slots=slots, n=LENGTH)
+            figures.matrix(frame[name], title=title, **labels, ax=ax)
         figures.point(unpack, query)
         unpack.set_aspect("auto")
         pack.axvspan(key - 0.5, key + 0.5, color=figures.PALETTE[6], alpha=0.25, linewidth=0)
