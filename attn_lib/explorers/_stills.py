@@ -239,7 +239,7 @@ def scale(ax: Axes, *, label: str, beyond: bool = False) -> Axes:
         Those of the scale.
     """
     image = ax.get_images()[0]
-    top = float(image.norm.vmax or 1)
+    top = image.get_clim()[1] or 1.0
     fine = (0.03,) if top < 0.3 else ()
     ticks = [tick for tick in (0, 0.01, *fine, 0.1, 0.25, 0.5) if tick <= 0.8 * top]
     labels = [f"{round(tick, 3):g}" for tick in (*ticks, top)]
@@ -248,7 +248,6 @@ def scale(ax: Axes, *, label: str, beyond: bool = False) -> Axes:
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=24, pad=0.02)
     bar.ax.set_ylim(0, top)
     bar.set_ticks([*ticks, top], labels=labels)
-    bar.solids.set_rasterized(True)
     bar.minorticks_off()
     bar.outline.set_edgecolor(_INK)
     bar.ax.patch.set_alpha(0)

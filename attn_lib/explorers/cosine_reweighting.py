@@ -235,7 +235,7 @@ class CosineReweighting(Explorer):
             _stills.scale(ax, label=cls._word("still_ramp"), beyond=beyond)
         names = (cls._word("chart_full"), cls._word("chart_weights"))
         roots = (frame["full_profile"], frame["profile"])
-        labels = {"xlabel": cls._word("chart_x"), "ylabel": ""}
+        labels: dict[str, Any] = {"xlabel": cls._word("chart_x"), "ylabel": ""}
         lines = dict(zip(names, roots, strict=True))
         figures.curves(apart, lines, **labels, title=cls._word("chart"), ax=chart)
         places = [tick for tick in cls._facts()["ticks"] if tick[1] >= 0 or roots[1].min() < 0]
@@ -248,7 +248,7 @@ class CosineReweighting(Explorer):
         for ax in (chart, curve):
             _stills.marker(ax, abs(query - key))
             _stills.ticks(ax, (0, 16, 32, 48, 63))
-            ax.get_legend().remove()
+            ax.legend().remove()
         largest, (error, mean) = frame["facts"][2], frame["errors"]
         numbers = {"largest": largest, "error": error, "mean": mean}
         said = cls._said("still", **{name: Rounded(float(x), 2) for name, x in numbers.items()})

@@ -250,7 +250,10 @@ class GrowingState(Explorer):
         state = signed_value(frame["state"])
         gap = np.zeros((WIDTH, 2))
         wide = np.hstack([state[:, :WIDTH], gap, state[:, WIDTH:], state[:, WIDTH:]])
-        labels = {"xlabel": cls._word("still_value"), "ylabel": cls._word("still_feature")}
+        labels: dict[str, Any] = {
+            "xlabel": cls._word("still_value"),
+            "ylabel": cls._word("still_feature"),
+        }
         ax = figure.add_subplot(grid[0, :2])
         figures.signed_matrix(wide, title=cls._word("state"), **labels, ax=ax)
         for k, name in enumerate(("weights", "full")):
@@ -270,7 +273,7 @@ class GrowingState(Explorer):
                 title=cls._word(name),
                 ax=figure.add_subplot(grid[1, 3 * k : 3 * k + 3]),
             )
-            ax.get_legend().remove()
+            ax.legend().remove()
             ax.set_ylim(bottom=0)
             _stills.ticks(ax, (1, 2, 4, 8, 16, 32))
             _stills.marker(ax, time)
