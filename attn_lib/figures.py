@@ -216,7 +216,7 @@ def signed_matrix(
     """
     array = _array("values", values, 2).astype(float)
     top = max(top, float(np.abs(array).max(initial=0)))
-    names = {"title": title, "xlabel": xlabel, "ylabel": ylabel}
+    names: dict[str, Any] = {"title": title, "xlabel": xlabel, "ylabel": ylabel}
     ax = matrix(array.clip(min=0), **names, per_cell=per_cell, top=top, ax=ax)
     _cells(ax, (-array).clip(min=0), _BELOW, per_cell, PowerNorm(0.5, vmin=0, vmax=top))
     return ax

@@ -3,8 +3,12 @@
 Each explorer has a test of its own, which holds what is drawn to the arrays of the frame.
 """
 
+import gettext
+import importlib
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +38,7 @@ from attn_lib.explorers import (
     WarmUp,
     _stills,
 )
+from attn_lib.explorers._explorer import _svg
 from attn_lib.explorers._signed import signed_value
 from attn_lib.explorers.longformer_window import steps_to_reach
 from attn_lib.explorers.lsh_circle import ANGLES
@@ -41,6 +46,7 @@ from attn_lib.explorers.sparse_patterns import DIRECT, LOST
 from attn_lib.explorers.warm_up import RATES
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, _, GREY = (colour.lower() for colour in figures.PALETTE)
+EXTENSIONS = str(Path(__file__).parents[1] / "book" / "_ext")
 ALL = [getattr(explorers, name) for name in explorers.__all__]
 
 
@@ -398,6 +404,8 @@ def test_luna_packing() -> None:
     np.testing.assert_allclose(pack.get_images()[0].get_array(), frame["pack"])
     assert (unpack.get_xlim(), unpack.get_ylim()) == ((-0.5, 15.5), (47.5, -0.5))
     assert (pack.get_xlim(), pack.get_ylim()) == ((-0.5, 47.5), (15.5, -0.5))
+    for ax, name in ((pack, "still_pack"), (unpack, "still_unpack")):
+        assert ax.get_title() == words[name].format(slots=16, n=48)
     token, slot = words["still_token"], words["still_slot_axis"]
     assert (unpack.get_xlabel(), unpack.get_ylabel()) == (slot, token)
     assert (pack.get_xlabel(), pack.get_ylabel()) == (token, slot)
@@ -482,7 +490,8 @@ def test_cosine_reweighting(chosen: dict[str, Any]) -> None:
         # The scale is the picture's own, and ends at its largest size.
         top = np.abs(values).max()
         assert above.norm.vmax == below.norm.vmax == scale.get_ylim()[1] == pytest.approx(top)
-        assert scale.get_yticklabels()[-1].get_text() == f"{round(top, 3):g}"
+        beyond = "≥ " if name == "weights" and frame["facts"][2] > 1 else ""
+        assert scale.get_yticklabels()[-1].get_text() == f"{beyond}{round(top, 3):g}"
         assert scale.get_ylabel() == words["still_ramp"]
         query, key = CosineReweighting.spec()["facts"]["start"]
         assert row_of(ax) == (query, 1)
@@ -521,8 +530,8 @@ def test_gradient_ladder(norm: str, depth: int) -> None:
     told = [text.get_text() for text in ladder.get_legend().get_texts()]
     assert told == [words[name] for name in ("qkv", "out", "inner", "outer", "band")]
     told = [text.get_text() for text in last.get_legend().get_texts()]
-    power = {"post": "0", "pre": "-0.5"}[norm]
-    assert told == [words["measured"], words["theory"].format(power=power)]
+    theory = {"post": "still_level", "pre": "still_falls"}[norm]
+    assert told == [words["measured"], words[theory]]
     measured, theory = last.get_lines()[:2]
     assert (measured.get_linestyle(), theory.get_linestyle()) == ("-", "--")
 
@@ -598,6 +607,33 @@ def texts(figure: Figure) -> Iterator[str]:
     for ax in figure.axes:
         yield from (ax.get_title(), ax.get_xlabel(), ax.get_ylabel())
         yield from (text.get_text() for text in ax.get_legend().get_texts()) if ax.legend_ else ()
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Return what a translator is given of all explorers."""
+    if EXTENSIONS not in sys.path:
+        sys.path.append(EXTENSIONS)
+    return {entry.text for entry in importlib.import_module("explorers").entries()}
+
+
+@pytest.mark.parametrize("explorer", ALL)
+def test_every_text_can_be_translated(explorer: Any, known: set[str]) -> None:
+    extension = importlib.import_module("explorers")
+    drawn = importlib.import_module("figure_words")
+    message_of = importlib.import_module("figure_messages").message_of
+
+    class Catalogue(gettext.NullTranslations):
+        def gettext(self, message: str) -> str:
+            return f"ξ {message}" if message in known else message
+
+    translate = extension.translate_picture(explorer, Catalogue())
+    for state in (explorer.grid()[-1], explorer.check()):
+        figure = explorer._figure(explorer.compute(**state), **state)
+        for words in drawn.words_in(drawn.parse(_svg(figure))):
+            said = words.said(translate)
+            is_plain = "data" in words.ids or message_of(words.text) is None
+            assert is_plain or said.startswith("ξ"), said
 
 
 @pytest.mark.parametrize("explorer", ALL)

@@ -222,7 +222,7 @@ def outline(ax: Axes, row: float, column: float, height: float, width: float) ->
     return ax
 
 
-def scale(ax: Axes, *, label: str, ticks: Sequence[float] | None = None) -> Axes:
+def scale(ax: Axes, *, label: str, beyond: bool = False) -> Axes:
     """Draw the scale of a matrix's colours beside it.
 
     Parameters
@@ -230,8 +230,8 @@ def scale(ax: Axes, *, label: str, ticks: Sequence[float] | None = None) -> Axes
     ax : Axes
         With a matrix in it.
     label : str
-    ticks : sequence of float, optional
-        By default 0, 0.01, 0.1, 0.25, 0.5 and 1 as far as the scale goes, and its end.
+    beyond : bool
+        Whether the last colour also stands for more than the end of the scale.
 
     Returns
     -------
@@ -239,14 +239,15 @@ def scale(ax: Axes, *, label: str, ticks: Sequence[float] | None = None) -> Axes
         Those of the scale.
     """
     image = ax.get_images()[0]
-    top = float(image.norm.vmax or 1)
-    if ticks is None:
-        near = [tick for tick in (0, 0.01, 0.1, 0.25, 0.5, 1.0) if tick <= 0.8 * top]
-        ticks = [*near, top]
+    top = image.get_clim()[1] or 1.0
+    fine = (0.03,) if top < 0.3 else ()
+    ticks = [tick for tick in (0, 0.01, *fine, 0.1, 0.25, 0.5) if tick <= 0.8 * top]
+    labels = [f"{round(tick, 3):g}" for tick in (*ticks, top)]
+    if beyond:
+        labels[-1] = f"≥ {labels[-1]}"
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=24, pad=0.02)
     bar.ax.set_ylim(0, top)
-    bar.set_ticks(list(ticks), labels=[f"{round(tick, 3):g}" for tick in ticks])
-    bar.solids.set_rasterized(True)
+    bar.set_ticks([*ticks, top], labels=labels)
     bar.minorticks_off()
     bar.outline.set_edgecolor(_INK)
     bar.ax.patch.set_alpha(0)

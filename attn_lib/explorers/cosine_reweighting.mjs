@@ -66,7 +66,14 @@ export const view = ({ facts, words, say, choose }) => {
     limits: [n, n],
     layout: pictures.layout,
     draw(frame, _, theme) {
-      pictures.paint([frame.full.values, frame.weights.values], signedTable(theme, facts));
+      /** @type {[ArrayLike<number>, ArrayLike<number>]} */
+      const cells = [frame.full.values, frame.weights.values];
+      const { zero } = facts;
+      const tables = cells.map((codes) => {
+        const sizes = Array.from(codes, (code) => Math.abs(code - zero));
+        return signedTable(theme, { zero, top: Math.max(...sizes) });
+      });
+      pictures.paint(cells, tables);
       const [negative, sums, largest, spread, all] = frame.facts.values;
       const [error, mean] = frame.errors.values;
       const full = words.decimals(all, 1);

@@ -131,7 +131,8 @@ class CosineReweighting(Explorer):
         "full": "Softmax",
         "weights": "Instead of softmax",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
-        "hint": "64 tokens. Weights below zero are orange.",
+        "hint": "64 tokens. Weights below zero are orange. Each picture has a scale of its own, up"
+        " to its largest weight or to 1.",
         "axes": "query ↓ key →",
         "negative": "Entries below zero",
         "negative_value": "{negative} %",
@@ -230,10 +231,11 @@ class CosineReweighting(Explorer):
             top = float(np.abs(values).max())  # its own scale: a pale picture shows nothing
             figures.signed_matrix(values, title=cls._word(name), top=top, ax=ax)
             figures.point(ax, query, key)
-            _stills.scale(ax, label=cls._word("still_ramp"))
+            beyond = name == "weights" and float(frame["facts"][2]) > 1
+            _stills.scale(ax, label=cls._word("still_ramp"), beyond=beyond)
         names = (cls._word("chart_full"), cls._word("chart_weights"))
         roots = (frame["full_profile"], frame["profile"])
-        labels = {"xlabel": cls._word("chart_x"), "ylabel": ""}
+        labels: dict[str, Any] = {"xlabel": cls._word("chart_x"), "ylabel": ""}
         lines = dict(zip(names, roots, strict=True))
         figures.curves(apart, lines, **labels, title=cls._word("chart"), ax=chart)
         places = [tick for tick in cls._facts()["ticks"] if tick[1] >= 0 or roots[1].min() < 0]
@@ -246,7 +248,7 @@ class CosineReweighting(Explorer):
         for ax in (chart, curve):
             _stills.marker(ax, abs(query - key))
             _stills.ticks(ax, (0, 16, 32, 48, 63))
-            ax.get_legend().remove()
+            ax.legend().remove()
         largest, (error, mean) = frame["facts"][2], frame["errors"]
         numbers = {"largest": largest, "error": error, "mean": mean}
         said = cls._said("still", **{name: Rounded(float(x), 2) for name, x in numbers.items()})

@@ -163,13 +163,13 @@ class EstimatedAttention(Explorer):
         "help": "Point at, tap, or move with the arrow keys to a cell.",
         "hint": "A cell is two queries by two keys. Weights below zero are orange.",
         "axes": "query ↓ key →",
-        "error": "Error of the output, over its size",
+        "error": "Error of the output in this draw, over its size",
         "mean": "Error with the mean of the values for all",
         "largest": "Largest weight, estimated and true",
         "largest_value": "{near} and {full}",
         "norms": "Mean length of queries and keys",
         "norms_value": "{q} and {k}",
-        "chart": "Error of the output, over its size",
+        "chart": "Error of the output, over its size: median of eight draws",
         "chart_x": "features m",
         "positive": "positive, orthogonal",
         "independent": "positive, independent",
@@ -180,10 +180,11 @@ class EstimatedAttention(Explorer):
         "still_below": "weight below zero",
         "edge": "Errors of 10 or more are drawn at the upper edge.",
         "still_estimate_now": "Estimated by {m} features",
-        "still": "With {m} features the output errs by {error} of its size; the mean of the values"
-        " would err by {mean}.",
+        "still": "With this draw of {m} features the output errs by {error} of its size, with the"
+        " mean of the values by {mean}.",
         "alt": "Attention weights of layer and head {head} on {n} tokens, and their estimate by {m}"
-        " features: the output errs by {error} % of its size, the mean of the values by {mean} %.",
+        " features: in this draw the output errs by {error} % of its size, with the mean of the"
+        " values by {mean} %.",
     }
 
     @classmethod

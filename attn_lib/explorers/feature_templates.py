@@ -160,7 +160,7 @@ class FeatureTemplates(Explorer):
         figure = Figure(figsize=(7.2, 7.0), layout="constrained")
         query, feature, _ = cls._facts()["start"]
         word, template = cls._word("word_axis"), cls._word("feature_axis")
-        labels = {
+        labels: dict[str, dict[str, Any]] = {
             "templates": {"xlabel": word, "ylabel": template},
             "mixtures": {"xlabel": template, "ylabel": word},
         }

@@ -102,6 +102,8 @@ class GradientLadder(Explorer):
         "band": "nine draws in ten",
         "measured": "measured",
         "theory": "theory: L to the power {power}",
+        "still_level": "theory: the same for all L",
+        "still_falls": "theory: as one over the root of L",
         "slope": "Measured power of L",
         "ratio": "First block over last",
         "value": "Gradient here",
@@ -168,8 +170,8 @@ class GradientLadder(Explorer):
         )
         low, high = 10.0 ** frame["band"]
         figures.band(left, blocks, low, high, label=cls._word("band"))
-        power = f"{EXPONENTS[controls['norm']]:g}"
-        labels = (cls._word("measured"), cls._word("theory").format(power=power))
+        theory = "still_falls" if EXPONENTS[controls["norm"]] else "still_level"
+        labels = (cls._word("measured"), cls._word(theory))
         figures.curves(
             np.array(DEPTHS),
             {label: 10.0**row for label, row in zip(labels, frame["last"], strict=True)},

@@ -125,12 +125,15 @@ export const view = ({ facts, words, say, choose }) => {
       const largest = pair(now.map((codes) => two(Math.max(...codes))));
       const over = pair([0, 1].map((k) => words.decimals(row(spread, k)[time - 1], 1)));
       const numbers = pair([0, 1].map((k) => words.whole(row(kept, k)[time - 1])));
+      const counts = [...ranks.values];
       const missed = pair([0, 1].map((k) => words.decimals(row(errors, k)[time - 1], 2)));
-      readouts.show(
-        [largest, over, pair([...ranks.values]), numbers, missed].map((both) =>
-          words("pair", both),
-        ),
-      );
+      readouts.show([
+        words("pair", largest),
+        words("pair", over),
+        words("ranks_value", { near: counts[0], full: counts[1], control: counts[2] }),
+        words("pair", numbers),
+        words("pair", missed),
+      ]);
       spreads.show(spread, COLOURS, time, words("chart_now", over));
       memory.show(kept, COLOURS, time, words("memory_now", numbers));
     },

@@ -16,7 +16,14 @@ from torch import Tensor
 from attn_lib import costs
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options, passage, shaded, shown_tokens, spread
+from attn_lib.explorers._heads import (
+    head_options,
+    passage,
+    random_weights,
+    shaded,
+    shown_tokens,
+    spread,
+)
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Plural, Rounded
@@ -62,7 +69,9 @@ class _Reading:
             sums.append((state.values[0, 0], state.norm[0, 0]))
         self.values, self.norm = (torch.stack(x) for x in zip(*sums, strict=True))
         two_way = linear_transformer_weights(q, k, feature_map=phi, eps=0.0), softmax_weights(q, k)
-        self.ranks = [_enough(x[0, 0]) for x in two_way]
+        self.ranks = [
+            _enough(x) for x in (two_way[0][0, 0], two_way[1][0, 0], random_weights(q, k))
+        ]
         self.weights = linear_transformer_weights(q, k, causal=True, feature_map=phi, eps=0.0)[0, 0]
         self.full = softmax_weights(q, k, causal=True)[0, 0]
         values, out = v[0, 0], self.full @ v[0, 0]
@@ -110,8 +119,9 @@ class GrowingState(Explorer):
     ``errors`` (2, 48) float32
         Distance of each token's output from softmax's, over the size of the latter: with the
         feature map, and of the mean of the values so far.
-    ``ranks`` (2,) uint8
-        How many singular values hold 99 % of the squares of the two-way matrix; likewise.
+    ``ranks`` (3,) uint8
+        How many singular values hold 99 % of the squares of the two-way matrix; likewise, and of
+        softmax weights of random queries and keys with scores as far apart.
     """
 
     head = Choice(
@@ -157,7 +167,9 @@ class GrowingState(Explorer):
         "bars_full": "With softmax, “{query}” reads",
         "largest": "Largest weight of this row, softmax’s in brackets",
         "spread": "Tokens that it is spread over (exponential of its entropy)",
-        "ranks": "Singular values that hold 99 % of the two-way matrix of all tokens",
+        "ranks": "Singular values that hold 99 % of the two-way matrix of all tokens; control:"
+        " random queries and keys",
+        "ranks_value": "{near} ({full}), control {control}",
         "kept": "Numbers in the state, in a cache",
         "error": "Error of this output; in brackets, of the mean of the values so far",
         "still_below": "In the state, orange is below zero.",
@@ -238,7 +250,10 @@ class GrowingState(Explorer):
         state = signed_value(frame["state"])
         gap = np.zeros((WIDTH, 2))
         wide = np.hstack([state[:, :WIDTH], gap, state[:, WIDTH:], state[:, WIDTH:]])
-        labels = {"xlabel": cls._word("still_value"), "ylabel": cls._word("still_feature")}
+        labels: dict[str, Any] = {
+            "xlabel": cls._word("still_value"),
+            "ylabel": cls._word("still_feature"),
+        }
         ax = figure.add_subplot(grid[0, :2])
         figures.signed_matrix(wide, title=cls._word("state"), **labels, ax=ax)
         for k, name in enumerate(("weights", "full")):
@@ -258,7 +273,7 @@ class GrowingState(Explorer):
                 title=cls._word(name),
                 ax=figure.add_subplot(grid[1, 3 * k : 3 * k + 3]),
             )
-            ax.get_legend().remove()
+            ax.legend().remove()
             ax.set_ylim(bottom=0)
             _stills.ticks(ax, (1, 2, 4, 8, 16, 32))
             _stills.marker(ax, time)

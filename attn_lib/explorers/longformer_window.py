@@ -227,7 +227,7 @@ class LongformerWindow(Explorer):
         _stills.classes(upper, codes, colours, **labels)
         figures.point(upper, start)
         # The light cone: the token at the top, and layer by layer what has gone into it.
-        rows = [np.flatnonzero(steps[start] <= t) for t in range(layers + 1)]
+        rows = [np.flatnonzero(steps[start] <= t).tolist() for t in range(layers + 1)]
         for kind in (1, 2):
             ends = [
                 [(j, t + 1), (m, t)]

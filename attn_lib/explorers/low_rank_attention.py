@@ -16,7 +16,7 @@ from torch import Tensor
 from attn_lib.data import Passage, load_passage
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options, mean_error
+from attn_lib.explorers._heads import head_options, mean_error, random_weights
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
@@ -54,18 +54,6 @@ def _stretches(length: int) -> list[list[str]]:
     return [[tokens[k], tokens[k + size - 1]] for k in range(0, length, size)]
 
 
-def _random_like(q: Tensor, k: Tensor) -> Tensor:
-    """Return softmax weights of random queries and keys, with scores as far apart as a head's."""
-    # A new generator's numbers are always the same.
-    drawn = torch.randn(2, *q.shape, generator=torch.Generator())
-    apart = []
-    for a, b in ((q, k), (drawn[0], drawn[1])):
-        scores = a @ b.mT
-        apart.append((scores - scores.mean(dim=-1, keepdim=True)).std())
-    factor = (apart[0] / apart[1]).sqrt()
-    return softmax_weights(factor * drawn[0], factor * drawn[1])[0, 0]
-
-
 class _Head:
     """One head on one passage, taken apart once."""
 
@@ -78,7 +66,7 @@ class _Head:
         self.right = right
         # A new generator's numbers are always the same.
         self.random = torch.randn(length, length, generator=torch.Generator())
-        control = torch.linalg.svdvals(_random_like(self.q, self.k).double())
+        control = torch.linalg.svdvals(random_weights(self.q, self.k).double())
         both = torch.stack([self.values, control])
         self.spectra = both.cumsum(1) / both.sum(1, keepdim=True)
         self.mean = mean_error(self.out, self.v)

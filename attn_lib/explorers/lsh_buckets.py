@@ -286,10 +286,12 @@ class LSHBuckets(Explorer):
             ax = figure.add_subplot(2, 2, k + 1)
             is_sorted = k in (1, 2)
             names = ("query_sorted", "key_sorted") if is_sorted else ("query", "key")
-            labels = dict(zip(("ylabel", "xlabel"), map(cls._word, names), strict=True))
+            labels: dict[str, Any] = dict(
+                zip(("ylabel", "xlabel"), map(cls._word, names), strict=True)
+            )
             figures.matrix(shown, dropped=~kept, title=title, **labels, ax=ax)
             figures.point(ax, place[query] if is_sorted else query)
-        starts = np.flatnonzero(np.diff(bucket, prepend=-1))
+        starts: list[int] = np.flatnonzero(np.diff(bucket, prepend=-1)).tolist()
         for start, end in zip(starts, [*starts[1:], LENGTH], strict=True):
             _stills.outline(figure.axes[1], start, start, end - start, end - start)
         for start in range(0, LENGTH, size):

@@ -323,7 +323,9 @@ class LSHCircle(Explorer):
         for k, (start, end) in enumerate(zip(edges, [*edges, len(ring)][1:], strict=True)):
             own = ring[start] == bucket[last, chosen]
             shade = {"color": blue if own else grey, "alpha": 1.0 if own else (0.25, 0.55)[k % 2]}
-            left.add_patch(Wedge((0, 0), 1.25, start, end, width=0.1, linewidth=0, **shade))
+            left.add_patch(
+                Wedge((0, 0), 1.25, float(start), float(end), width=0.1, linewidth=0, **shade)
+            )
         left.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
         left.set_title(cls._word("disc"), color=grey, fontsize="small")
         left.axis("off")

@@ -226,6 +226,8 @@ class LunaPacking(Explorer):
         "name_linformer": "Linformer, mean pooling",
         "name_best": "nearest matrix of rank r",
         "name_mean": "mean of the values",
+        "still_pack": "Pack: {slots} slots × {n} tokens",
+        "still_unpack": "Unpack: {n} tokens × {slots} slots",
         "still_token": "token",
         "still_slot_axis": "slot",
         "still": "Error of the output, over its size: Luna {luna}, Linformer {linformer}, mean of"
@@ -290,11 +292,12 @@ class LunaPacking(Explorer):
             figures.matrix(frame[name], title=title, ax=ax)
             figures.point(ax, query, key)
         token, slot = cls._word("still_token"), cls._word("still_slot_axis")
-        for ax, name, labels in (
-            (unpack, "unpack", {"xlabel": slot, "ylabel": token}),
-            (pack, "pack", {"xlabel": token, "ylabel": slot}),
+        for ax, name, said, (x, y) in (
+            (unpack, "unpack", "still_unpack", (slot, token)),
+            (pack, "pack", "still_pack", (token, slot)),
         ):
-            figures.matrix(frame[name], title=cls._word(name), **labels, ax=ax)
+            title = cls._said(said, slots=slots, n=LENGTH)
+            figures.matrix(frame[name], title=title, xlabel=x, ylabel=y, ax=ax)
         figures.point(unpack, query)
         unpack.set_aspect("auto")
         pack.axvspan(key - 0.5, key + 0.5, color=figures.PALETTE[6], alpha=0.25, linewidth=0)
@@ -318,10 +321,10 @@ class LunaPacking(Explorer):
         said = cls._said("still", **{name: Rounded(float(x), 2) for name, x in numbers.items()})
         _stills.note(chart, said)
         _stills.ticks(chart, (1, 2, 4, 8, 16, 32))
-        chart.get_legend().remove()
-        labels = [cls._word(name) for name in (*names, "name_mean")]
+        chart.legend().remove()
+        lines = [cls._word(name) for name in (*names, "name_mean")]
         colours = (*figures.PALETTE[:3], figures.PALETTE[6])
-        _stills.legend(chart, dict(zip(labels, colours, strict=True)), lines=True)
+        _stills.legend(chart, dict(zip(lines, colours, strict=True)), lines=True)
         return figure
 
     @classmethod

@@ -173,14 +173,18 @@ class ResidualStream(Explorer):
         blocks = np.arange(1, depth + 1)
         if costs is not None:
             lines = {NORMS[n]: row for n, row in zip(STREAMS, frame["costs"], strict=True)}
-            names = {"xlabel": cls._word("cosines_x"), "title": cls._word("costs"), "ylabel": ""}
+            names: dict[str, Any] = {
+                "xlabel": cls._word("cosines_x"),
+                "title": cls._word("costs"),
+                "ylabel": "",
+            }
             figures.curves(blocks, lines, **names, dashed=(NORMS["deep"],), ax=costs)
         at = min(cls._facts()["start"][1], depth - 1) + 1
         for ax in figure.axes:
             _stills.marker(ax, at)
             ax.title.set_fontsize("small")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            ax.get_legend().remove()
+            ax.legend().remove()
         marks = dict(zip((NORMS[norm] for norm in STREAMS), figures.PALETTE, strict=False))
         _stills.legend(left, marks, lines=True)
         return figure

@@ -305,7 +305,7 @@ class SparsePatterns(Explorer):
             ax=right,
         )
         right.set_ylim(bottom=0)
-        right.get_legend().remove()
+        right.legend().remove()
         if apart:
             right.get_lines()[1].set_color(yellow)
         _stills.ticks(right, (1, 2, 4, 8, 16, 32, 64, 128))
