@@ -6,17 +6,31 @@ can tell apart. Text that is data, as the tokens of a passage, has the gid "data
 translates it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import (
+    Colormap,
+    FuncNorm,
+    LinearSegmentedColormap,
+    Normalize,
+    PowerNorm,
+)
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PALETTE", "band", "curves", "mask", "matrix", "point", "signed_matrix"]
+__all__ = [
+    "PALETTE",
+    "band",
+    "curves",
+    "mask",
+    "matrix",
+    "point",
+    "signed_matrix",
+]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7B7B7B")
 """Colours of the curves, in their order."""
@@ -25,6 +39,11 @@ _INK = "#7B7B7B"
 # One hue whose opacity grows, so that more weight is further from the page, light or dark.
 _WEIGHTS = LinearSegmentedColormap.from_list("attn_weights", ["#1480B400", "#1480B4"])
 _BELOW = LinearSegmentedColormap.from_list("attn_below_zero", ["#D55E0000", "#D55E00"])
+# Dropped weights lie on the other side of zero, and show earlier.
+_KEPT = LinearSegmentedColormap.from_list(
+    "attn_kept",
+    [(0, "#CC79A7"), (0.4, "#CC79A799"), (0.5, "#CC79A700"), (0.5, "#1480B400"), (1, "#1480B4")],
+)
 _CELLS = LinearSegmentedColormap.from_list("attn_cells", ["#0072B200", "#0072B2"])
 
 
@@ -64,6 +83,8 @@ def matrix(
     xlabel: str = "key",
     ylabel: str = "query",
     per_cell: int = 1,
+    dropped: ArrayLike | None = None,
+    top: float = 1.0,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw attention weights, a row a query, with their square root as the depth of the colour.
@@ -79,6 +100,10 @@ def matrix(
         What the columns and the rows are.
     per_cell : int
         How many positions a cell stands for in both directions; the axes count positions.
+    dropped : array of bool, shape (q_len, kv_len), optional
+        Weights to draw in pink.
+    top : float
+        The weight with the full colour, or the largest one where that is larger.
     ax : Axes, optional
         Where to draw; a new figure if not given.
 
@@ -91,8 +116,8 @@ def matrix(
     TypeError
         When `weights` does not hold numbers.
     ValueError
-        When it is not a matrix, holds a negative number, `tokens` has another length, or `per_cell`
-        is below 1.
+        When it is not a matrix, holds a negative number, `tokens` or `dropped` has another size,
+        `per_cell` is below 1, or `top` is not above 0.
     """
     array = _array("weights", weights, 2).astype(float)
     if array.size and not array.min() >= 0:
@@ -102,8 +127,17 @@ def matrix(
         raise ValueError(f"tokens must have one label a key, {cols}, got {len(tokens)}")
     if per_cell < 1:
         raise ValueError(f"per_cell must be at least 1, got {per_cell}")
+    if not top > 0:
+        raise ValueError(f"top must be above 0, got {top}")
+    lost = np.zeros(array.shape, dtype=bool) if dropped is None else _array("dropped", dropped, 2)
+    if lost.shape != array.shape:
+        raise ValueError(f"dropped must have the shape of weights, got {lost.shape}")
     ax = _axes(ax, 4.6, 4.6 * rows / max(cols, 1) if rows < 2 * cols else 9.2)
-    _cells(ax, array, _WEIGHTS, per_cell)
+    top = max(top, float(array.max(initial=0)))
+    if dropped is None:
+        _cells(ax, array, _WEIGHTS, per_cell, PowerNorm(0.5, vmin=0, vmax=top))
+    else:
+        _cells(ax, np.where(lost, -array, array), _KEPT, per_cell, _both_ways(top))
     if tokens is not None:
         size = float(np.clip(330 / cols, 3.5, 9))
         # A "$" in a token is a dollar, not mathematics.
@@ -124,9 +158,22 @@ def matrix(
     return _titled(ax, title)
 
 
-def _cells(ax: Axes, array: NDArray[Any], colours: Colormap, per_cell: int) -> None:
+def _both_ways(top: float) -> Normalize:
+    """Return what takes the root of a number's size, with its sign."""
+
+    def root(x: Any) -> Any:
+        return np.sign(x) * np.sqrt(np.abs(x))
+
+    def square(x: Any) -> Any:
+        return np.sign(x) * np.square(x)
+
+    return FuncNorm((root, square), vmin=-top, vmax=top)
+
+
+def _cells(
+    ax: Axes, array: NDArray[Any], colours: Colormap, per_cell: int, norm: Normalize
+) -> None:
     rows, cols = array.shape
-    norm = PowerNorm(0.5, vmin=0, vmax=max(1.0, float(array.max(initial=0))))
     extent = (-0.5, per_cell * cols - 0.5, per_cell * rows - 0.5, -0.5)
     ax.imshow(array, cmap=colours, norm=norm, interpolation="none", aspect="equal", extent=extent)
 
@@ -135,7 +182,10 @@ def signed_matrix(
     values: ArrayLike,
     *,
     title: str | None = None,
+    xlabel: str = "key",
+    ylabel: str = "query",
     per_cell: int = 1,
+    top: float = 1.0,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a matrix as `matrix` does, with what lies below zero in orange.
@@ -144,8 +194,12 @@ def signed_matrix(
     ----------
     values : array, shape (q_len, kv_len)
     title : str, optional
+    xlabel, ylabel : str
+        What the columns and the rows are.
     per_cell : int
         How many positions a cell stands for in both directions; the axes count positions.
+    top : float
+        The size of a number with the full colour, or the largest size where that is larger.
     ax : Axes, optional
         Where to draw; a new figure if not given.
 
@@ -161,8 +215,10 @@ def signed_matrix(
         When it is not a matrix, or `per_cell` is below 1.
     """
     array = _array("values", values, 2).astype(float)
-    ax = matrix(array.clip(min=0), title=title, per_cell=per_cell, ax=ax)
-    _cells(ax, (-array).clip(min=0), _BELOW, per_cell)
+    top = max(top, float(np.abs(array).max(initial=0)))
+    names: dict[str, Any] = {"title": title, "xlabel": xlabel, "ylabel": ylabel}
+    ax = matrix(array.clip(min=0), **names, per_cell=per_cell, top=top, ax=ax)
+    _cells(ax, (-array).clip(min=0), _BELOW, per_cell, PowerNorm(0.5, vmin=0, vmax=top))
     return ax
 
 
@@ -258,6 +314,8 @@ def curves(
     ylabel: str,
     logx: bool = False,
     logy: bool = False,
+    dashed: Collection[str] = (),
+    title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw one line or more over a common x, told apart by colour and marker.
@@ -270,6 +328,9 @@ def curves(
     xlabel, ylabel : str
     logx, logy : bool
         Logarithmic axes.
+    dashed : collection of str
+        Labels of lines that would hide others.
+    title : str, optional
     ax : Axes, optional
         Where to draw; a new figure if not given.
 
@@ -298,6 +359,7 @@ def curves(
             marker="osD^vPX"[k % 7] if len(places) <= 16 else "",
             markersize=5,
             linewidth=1.8,
+            linestyle=(0, (3, 3)) if label in dashed else "-",
         )
     if logx:
         ax.set_xscale("log", base=2)
@@ -309,4 +371,4 @@ def curves(
     ax.set_ylabel(ylabel)
     if lines:
         ax.legend(frameon=False, labelcolor=_INK)
-    return _titled(ax, None)
+    return _titled(ax, title)

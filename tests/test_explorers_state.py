@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from attn_lib.data import load_passage
 from attn_lib.explorers import GrowingState
+from attn_lib.explorers._heads import random_weights
 from attn_lib.explorers.growing_state import LENGTH, MAPS, WIDTH
 
 PHI = {
@@ -48,6 +50,10 @@ def test_a_frame_is_the_sums_and_their_weights(name: str, head: str) -> None:
     rank = int(frame["ranks"][0])
     assert share[rank - 1] >= 0.99 - 1e-6
     assert rank == 1 or share[rank - 2] < 0.99 + 1e-6
+    assert frame["ranks"].shape == (3,)
+    control = random_weights(*(torch.from_numpy(x).float()[None, None] for x in (q, k)))
+    part = np.linalg.svd(control.double().numpy(), compute_uv=False) ** 2
+    assert frame["ranks"][2] == (part.cumsum() < 0.99 * part.sum()).sum() + 1
 
 
 def test_softmax_stands_beside_it_unchanged() -> None:

@@ -31,11 +31,34 @@ def test_the_spectrum_is_the_share_of_singular_values(length, head):
     weights, _ = _weights(length, layer, number)
     values = np.linalg.svd(weights, compute_uv=False)
     frame = LowRankAttention.compute(length=length, head=head, rank=7)
-    assert frame["spectrum"].shape == (1, length)
+    assert frame["spectrum"].shape == (2, length)
     np.testing.assert_allclose(
         frame["spectrum"][0], 100 * values.cumsum() / values.sum(), atol=1e-2
     )
     assert frame["facts"][0] == pytest.approx(100 * values[:7].sum() / values.sum(), abs=1e-2)
+
+
+@pytest.mark.parametrize(("length", "head"), [(128, "2.9"), (512, "0.2")])
+def test_the_control_is_random_with_scores_as_far_apart(length, head):
+    layer, number = map(int, head.split("."))
+    q, k, _ = (x[0, 0].double().numpy() for x in load_passage(length).head(layer, number))
+    drawn = torch.randn(2, 1, 1, length, 32, generator=torch.Generator())
+    a, b = drawn.double().numpy()[:, 0, 0]
+    own, other = (s - s.mean(axis=1, keepdims=True) for s in (q @ k.T, a @ b.T))
+    scores = other * own.std() / other.std() / np.sqrt(32)
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    values = np.linalg.svd(weights, compute_uv=False)
+    control = LowRankAttention.compute(length=length, head=head)["spectrum"][1]
+    np.testing.assert_allclose(control, 100 * values.cumsum() / values.sum(), atol=0.02)
+
+
+@pytest.mark.parametrize("length", [128, 512])
+def test_the_mean_of_the_values_is_the_yardstick(length):
+    weights, v = _weights(length, 5, 5)
+    even = np.full_like(weights, 1 / length)
+    frame = LowRankAttention.compute(length=length, head="5.5")
+    assert frame["mean"][0] == pytest.approx(_error(even, weights, v), rel=1e-4)
 
 
 def _rebuilt(method, length, layer, head, rank):

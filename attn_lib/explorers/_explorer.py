@@ -212,6 +212,11 @@ class Explorer(anywidget.AnyWidget):
         return message
 
     @classmethod
+    def _said(cls, name: str, **values: str | int | Rounded) -> str:
+        """Return such a word with its holes filled, each a number once, for a text of `_figure`."""
+        return fill(cls._word(name), values)
+
+    @classmethod
     def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
         """Return the picture of a state for a page that cannot run scripts.
 
@@ -258,7 +263,8 @@ class Explorer(anywidget.AnyWidget):
         dict
             ``language``; ``words``, a template each; ``labels``, the words of the controls.
         """
-        shown = {name: text for name, text in cls.words.items() if not name.startswith("alt")}
+        elsewhere = ("alt", "still")
+        shown = {name: text for name, text in cls.words.items() if not name.startswith(elsewhere)}
         words = {**COMMON_WORDS, **shown}
         return {
             "language": language,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_lib.data import Passage, load_passage
+from attn_lib.mechanisms.softmax import softmax_weights
 
 __all__ = [
     "HEADS",
@@ -16,8 +17,10 @@ __all__ = [
     "LAYERS",
     "head_label",
     "head_options",
+    "mean_error",
     "passage",
     "plain_tokens",
+    "random_weights",
     "shaded",
     "shown_tokens",
     "spread",
@@ -68,6 +71,26 @@ def head_label(name: str) -> str:
     layer, head = name.split(".")
     known = f": {KNOWN_HEADS[name]}" if name in KNOWN_HEADS else ""
     return f"layer {layer}, head {head}{known}"
+
+
+def mean_error(out: Tensor, values: Tensor) -> float:
+    """Return the error, over the size of the outputs, of giving every query the mean of the values.
+
+    It costs nothing, so that an error of an output says little where this one is as small.
+    """
+    return float((values.mean(dim=-2, keepdim=True) - out).norm() / out.norm())
+
+
+def random_weights(q: Tensor, k: Tensor) -> Tensor:
+    """Return softmax weights of random queries and keys, with scores as far apart as a head's."""
+    # A new generator's numbers are always the same.
+    drawn = torch.randn(2, *q.shape, generator=torch.Generator())
+    apart = []
+    for a, b in ((q, k), (drawn[0], drawn[1])):
+        scores = a @ b.mT
+        apart.append((scores - scores.mean(dim=-1, keepdim=True)).std())
+    factor = (apart[0] / apart[1]).sqrt()
+    return softmax_weights(factor * drawn[0], factor * drawn[1])[0, 0]
 
 
 def shaded(weights: Tensor) -> NDArray[np.float32]:

@@ -119,11 +119,13 @@ class AttentionOnText(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+        figure = Figure(figsize=(7.2, 6.8), layout="constrained")
         tokens = plain_tokens(LENGTH)
         ax = figures.matrix(frame["weights"], tokens=tokens, ax=figure.subplots())
         figures.point(ax, cls._facts()["start"])
+        _stills.scale(ax, label=cls._word("ramp"))
         return figure
 
     @classmethod

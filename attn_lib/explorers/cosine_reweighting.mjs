@@ -26,6 +26,7 @@ export const view = ({ facts, words, say, choose }) => {
     words("sums"),
     words("largest"),
     words("spread"),
+    words("error"),
   ]);
   const ticks = facts.ticks.map(
     (/** @type {[number, number]} */ [at, value]) =>
@@ -37,6 +38,14 @@ export const view = ({ facts, words, say, choose }) => {
     height: 200,
     y: facts.ends,
     yTicks: ticks,
+    words,
+  });
+  const factor = new CurveChart({
+    title: words("factor"),
+    width: 300,
+    height: 150,
+    y: [-1, 1],
+    yTicks: [-1, 0, 1].map((value) => /** @type {Tick} */ ([value, words.number(value)])),
     words,
   });
   const legend = new Legend([
@@ -51,13 +60,22 @@ export const view = ({ facts, words, say, choose }) => {
       ...pictures.els,
       side(readouts.el),
       side(chart.el, legend.el),
+      side(factor.el),
     ),
     start: facts.start,
     limits: [n, n],
     layout: pictures.layout,
     draw(frame, _, theme) {
-      pictures.paint([frame.full.values, frame.weights.values], signedTable(theme, facts));
+      /** @type {[ArrayLike<number>, ArrayLike<number>]} */
+      const cells = [frame.full.values, frame.weights.values];
+      const { zero } = facts;
+      const tables = cells.map((codes) => {
+        const sizes = Array.from(codes, (code) => Math.abs(code - zero));
+        return signedTable(theme, { zero, top: Math.max(...sizes) });
+      });
+      pictures.paint(cells, tables);
       const [negative, sums, largest, spread, all] = frame.facts.values;
+      const [error, mean] = frame.errors.values;
       const full = words.decimals(all, 1);
       readouts.show([
         words("negative_value", { negative: words.decimals(negative, 0) }),
@@ -66,16 +84,24 @@ export const view = ({ facts, words, say, choose }) => {
         spread < 0
           ? words("no_spread", { full })
           : words("spread_value", { spread: words.decimals(spread, 1), full }),
+        words("error_value", {
+          error: error < 10 ? words.decimals(error, 2) : words.whole(error),
+          mean: words.decimals(mean, 2),
+        }),
       ]);
-      chart.show({
+      const places = {
         xs: Array.from({ length: n }, (_, apart) => apart),
         xTicks: [0, 16, 32, 48, 63],
         xLabel: words("chart_x"),
+      };
+      chart.show({
+        ...places,
         lines: [
           ["local", frame.full_profile.values],
           ["second", frame.profile.values],
         ],
       });
+      factor.show({ ...places, lines: [["second", frame.factor.values]] });
     },
     point([i, j], frame, _, theme) {
       pictures.mark(i, j, theme);
@@ -84,8 +110,9 @@ export const view = ({ facts, words, say, choose }) => {
       const [full, weight] = [frame.full, frame.weights].map(({ values }) =>
         signed(values[i * n + j]),
       );
-      const factor = words.decimals(frame.factor.values[apart], 2);
-      say(words("cell", { query: tokens[i], i, key: tokens[j], j, apart, full, weight, factor }));
+      factor.mark(apart);
+      const pair = { query: tokens[i], i, key: tokens[j], j, apart, full, weight };
+      say(words("cell", { ...pair, factor: words.decimals(frame.factor.values[apart], 2) }));
     },
   };
 };

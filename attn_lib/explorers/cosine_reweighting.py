@@ -17,7 +17,7 @@ from torch import Tensor
 
 from attn_lib.explorers._controls import Choice, Range, Toggle
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options, passage, plain_tokens
+from attn_lib.explorers._heads import head_options, mean_error, passage, plain_tokens
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
@@ -34,10 +34,10 @@ _STEPS = {True: 2, False: 10}  # without a ReLU there is noise, which needs no f
 
 
 @functools.lru_cache(maxsize=16)
-def _head(layer: int, head: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return q and k of the first tokens, and softmax's weights, each in float64."""
-    q, k, _ = (x[:, :, :LENGTH].double() for x in passage().head(layer, head))
-    return q[0, 0], k[0, 0], softmax_weights(q, k)[0, 0]
+def _head(layer: int, head: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return q, k and v of the first tokens, and softmax's weights, each in float64."""
+    q, k, v = (x[:, :, :LENGTH].double() for x in passage().head(layer, head))
+    return q[0, 0], k[0, 0], v[0, 0], softmax_weights(q, k)[0, 0]
 
 
 def _apart() -> Tensor:
@@ -87,6 +87,9 @@ class CosineReweighting(Explorer):
         sign.
     ``factor`` (64,) float32
         What a product is multiplied by at each distance.
+    ``errors`` (2,) float32
+        Error of the output over its size, at most 60000: of these weights, and of the mean of all
+        values for every query.
     ``facts`` (5,) float32
         Percent of entries below zero; rows whose sum is not positive; the largest size of a weight,
         at most 60000; over how many tokens a row is spread, the exponential of its entropy, for the
@@ -120,6 +123,7 @@ class CosineReweighting(Explorer):
         "profile": "float16",
         "full_profile": "float16",
         "factor": "float16",
+        "errors": "float16",
         "facts": "float16",
     }
 
@@ -127,7 +131,8 @@ class CosineReweighting(Explorer):
         "full": "Softmax",
         "weights": "Instead of softmax",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
-        "hint": "64 tokens. Weights below zero are orange.",
+        "hint": "64 tokens. Weights below zero are orange. Each picture has a scale of its own, up"
+        " to its largest weight or to 1.",
         "axes": "query ↓ key →",
         "negative": "Entries below zero",
         "negative_value": "{negative} %",
@@ -137,23 +142,32 @@ class CosineReweighting(Explorer):
         "spread": "Tokens that a row is spread over, softmax’s in brackets",
         "spread_value": "{spread} ({full})",
         "no_spread": "none: not an average ({full})",
+        "error": "Error of the output, over its size; in brackets, of the mean of the values",
+        "error_value": "{error} ({mean})",
         "chart": "Mean weight at each distance",
         "chart_x": "distance |i − j|",
         "chart_full": "softmax",
         "chart_weights": "instead of softmax",
+        "factor": "Factor of the distance",
+        "still_ramp": "weight",
+        "still": "Largest weight instead of softmax: {largest}. The output errs by {error} of its"
+        " size; the mean of the values would err by {mean}.",
         "cell": "“{query}” ({i}) on “{key}” ({j}), {apart} apart: softmax gives {full}, here it is"
         " {weight}. Factor of the distance: {factor}.",
         "alt_relu_cosine": "Softmax’s weights of layer and head {head} on {n} tokens, and the"
         " products of the ReLU of q and k times a cosine with M = {m}, divided by their sums:"
-        " {negative} % of the entries are negative.",
+        " {negative} % of the entries are negative. The output errs by {error} % of its size, the"
+        " mean of the values by {mean} %.",
         "alt_relu": "Softmax’s weights of layer and head {head} on {n} tokens, and the products of"
         " the ReLU of q and k alone, divided by their sums: {negative} % of the entries are"
-        " negative.",
+        " negative. The output errs by {error} % of its size, the mean of the values by {mean} %.",
         "alt_cosine": "Softmax’s weights of layer and head {head} on {n} tokens, and the products"
         " of q and k times a cosine with M = {m}, divided by their sums: {negative} % of the"
-        " entries are negative.",
+        " entries are negative. The output errs by {error} % of its size, the mean of the values"
+        " by {mean} %.",
         "alt_plain": "Softmax’s weights of layer and head {head} on {n} tokens, and the products of"
-        " q and k alone, divided by their sums: {negative} % of the entries are negative.",
+        " q and k alone, divided by their sums: {negative} % of the entries are negative. The"
+        " output errs by {error} % of its size, the mean of the values by {mean} %.",
     }
 
     @classmethod
@@ -172,7 +186,8 @@ class CosineReweighting(Explorer):
     @classmethod
     def _frame(cls, head: str, relu: bool, cosine: bool, max_len: int) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        q, k, full = _head(layer, number)
+        q, k, v, full = _head(layer, number)
+        out = full @ v
         if relu:
             q, k = q.relu(), k.relu()
         apart = _apart()
@@ -182,6 +197,7 @@ class CosineReweighting(Explorer):
         similar = q @ k.mT * factor[apart]
         sums = similar.sum(-1, keepdim=True)
         weights = normalise(similar, sums)
+        error = (weights @ v - out).norm() / out.norm()
         facts = (
             100 * float((weights < 0).double().mean()),
             float((sums <= 0).sum()),
@@ -195,6 +211,7 @@ class CosineReweighting(Explorer):
             "profile": _profile(weights).float().numpy(),
             "full_profile": _profile(full).float().numpy(),
             "factor": factor.float().numpy(),
+            "errors": np.array([min(float(error), 6e4), mean_error(out, v)], dtype=np.float32),
             "facts": np.array(facts, dtype=np.float32),
         }
 
@@ -203,16 +220,47 @@ class CosineReweighting(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-        for ax, name in zip(figure.subplots(1, 2), ("full", "weights"), strict=True):
-            figures.signed_matrix(signed_value(frame[name]), title=cls._word(name), ax=ax)
-            figures.point(ax, *cls._facts()["start"])
+        figure = Figure(figsize=(7.2, 6.6), layout="constrained")
+        upper, (chart, curve) = figure.subplots(2, 2, height_ratios=(4, 3))
+        query, key = cls._facts()["start"]
+        apart, blue, orange = np.arange(LENGTH), *figures.PALETTE[:2]
+        for ax, name in zip(upper, ("full", "weights"), strict=True):
+            values = signed_value(frame[name])
+            top = float(np.abs(values).max())  # its own scale: a pale picture shows nothing
+            figures.signed_matrix(values, title=cls._word(name), top=top, ax=ax)
+            figures.point(ax, query, key)
+            beyond = name == "weights" and float(frame["facts"][2]) > 1
+            _stills.scale(ax, label=cls._word("still_ramp"), beyond=beyond)
+        names = (cls._word("chart_full"), cls._word("chart_weights"))
+        roots = (frame["full_profile"], frame["profile"])
+        labels: dict[str, Any] = {"xlabel": cls._word("chart_x"), "ylabel": ""}
+        lines = dict(zip(names, roots, strict=True))
+        figures.curves(apart, lines, **labels, title=cls._word("chart"), ax=chart)
+        places = [tick for tick in cls._facts()["ticks"] if tick[1] >= 0 or roots[1].min() < 0]
+        chart.set_yticks([at for at, _ in places], [f"{value:g}" for _, value in places])
+        low, high = cls._facts()["ends"]
+        chart.set_ylim(low if roots[1].min() < 0 else 0, high)
+        title = cls._word("factor")
+        figures.curves(apart, {title: frame["factor"]}, **labels, title=title, ax=curve)
+        curve.set_ylim(min(0.0, float(frame["factor"].min()) - 0.05), 1.05)
+        for ax in (chart, curve):
+            _stills.marker(ax, abs(query - key))
+            _stills.ticks(ax, (0, 16, 32, 48, 63))
+            ax.legend().remove()
+        largest, (error, mean) = frame["facts"][2], frame["errors"]
+        numbers = {"largest": largest, "error": error, "mean": mean}
+        said = cls._said("still", **{name: Rounded(float(x), 2) for name, x in numbers.items()})
+        _stills.note(chart, said)
+        _stills.legend(chart, dict(zip(names, (blue, orange), strict=True)), lines=True)
         return figure
 
     @classmethod
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         parts = [name for name in ("relu", "cosine") if controls[name]] or ["plain"]
         negative = Rounded(float(frame["facts"][0]), 0)
-        sizes = {"n": LENGTH, "m": controls["max_len"]}
+        sizes: dict[str, Any] = {"n": LENGTH, "m": controls["max_len"]}
+        errors = zip(("error", "mean"), frame["errors"], strict=True)
+        sizes |= {name: Rounded(100 * float(x), 0) for name, x in errors}
         return f"alt_{'_'.join(parts)}", {"head": controls["head"], **sizes, "negative": negative}

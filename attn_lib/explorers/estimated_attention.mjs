@@ -25,7 +25,7 @@ export const view = ({ facts, words, say, choose }) => {
     axes: words("axes"),
     onPick: choose,
   });
-  const readouts = new Readouts([words("error"), words("largest"), words("norms")]);
+  const readouts = new Readouts([words("error"), words("largest"), words("norms"), words("mean")]);
   const chart = new CurveChart({
     title: words("chart"),
     width: 280,
@@ -35,13 +35,16 @@ export const view = ({ facts, words, say, choose }) => {
     words,
   });
   const names = [words("positive"), words("independent"), words("trig")];
-  const legend = new Legend(COLOURS.map((colour, k) => [colour, names[k]]));
+  const legend = new Legend([
+    ...COLOURS.map((colour, k) => /** @type {[string, string]} */ ([colour, names[k]])),
+    ["ink", words("mean_line")],
+  ]);
   const signed = (/** @type {number} */ code) => words.decimals(unsign(code, facts), 2);
   const pair = (/** @type {number} */ k) => `${facts.tokens[2 * k]} ${facts.tokens[2 * k + 1]}`;
 
   return {
     el: stage(
-      hint(words("help"), words("hint")),
+      hint(words("help"), words("hint"), words("edge")),
       ...pictures.els,
       side(readouts.el),
       side(chart.el, legend.el),
@@ -56,6 +59,7 @@ export const view = ({ facts, words, say, choose }) => {
         words.decimals(error, 2),
         words("largest_value", { near: words.decimals(near, 2), full: words.decimals(top, 2) }),
         words("norms_value", { q: words.decimals(q, 1), k: words.decimals(k, 1) }),
+        words.decimals(frame.mean.values[0], 2),
       ]);
       chart.show({
         xs: facts.counts,
@@ -63,6 +67,7 @@ export const view = ({ facts, words, say, choose }) => {
         xTicks: [4, 16, 64, 256, 1024],
         xLabel: words("chart_x"),
         lines: COLOURS.map((colour, r) => [colour, row(frame.errors, r)]),
+        level: Math.log10(frame.mean.values[0]),
       });
       chart.mark(
         nearest(facts.counts.map((/** @type {number} */ m) => Math.abs(Math.log(m / features)))),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options, passage
+from attn_lib.explorers._heads import head_options, mean_error, passage
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
@@ -54,6 +54,7 @@ class _Head:
         self.q, self.k = shrink * q, shrink * k
         self.weights = softmax_weights(self.q, self.k)[0, 0]
         self.out = self.weights @ self.v[0, 0]
+        self.mean = mean_error(self.out, self.v[0, 0])
         self.norms = [float(x.norm(dim=-1).mean()) for x in (self.q, self.k)]
 
     def error(self, kernel: str, w: Tensor) -> float:
@@ -110,6 +111,8 @@ class EstimatedAttention(Explorer):
         Logarithm to the base 10 of the error of the output, over its size, against m = 4, 8, …,
         2048: median of eight draws, for positive orthogonal, positive independent and trigonometric
         orthogonal features.
+    ``mean`` (1,) float32
+        The error of giving every query the mean of all values, over the output's size.
     ``facts`` (5,) float32
         Of one draw: that error; the largest weight of the estimate and of the head; the mean
         lengths of queries and keys.
@@ -150,6 +153,7 @@ class EstimatedAttention(Explorer):
         "estimate": "uint8",
         "full": "uint8",
         "errors": "float16",
+        "mean": "float16",
         "facts": "float16",
     }
 
@@ -159,20 +163,28 @@ class EstimatedAttention(Explorer):
         "help": "Point at, tap, or move with the arrow keys to a cell.",
         "hint": "A cell is two queries by two keys. Weights below zero are orange.",
         "axes": "query ↓ key →",
-        "error": "Error of the output, over its size",
+        "error": "Error of the output in this draw, over its size",
+        "mean": "Error with the mean of the values for all",
         "largest": "Largest weight, estimated and true",
         "largest_value": "{near} and {full}",
         "norms": "Mean length of queries and keys",
         "norms_value": "{q} and {k}",
-        "chart": "Error of the output, over its size",
+        "chart": "Error of the output, over its size: median of eight draws",
         "chart_x": "features m",
         "positive": "positive, orthogonal",
         "independent": "positive, independent",
         "trig": "sines and cosines, orthogonal",
         "cell": "Queries {i} and {i2} “{query}” on keys {j} and {j2} “{key}”: the head gives {full}"
         " of its weight, {m} features {near}.",
+        "mean_line": "mean of the values",
+        "still_below": "weight below zero",
+        "edge": "Errors of 10 or more are drawn at the upper edge.",
+        "still_estimate_now": "Estimated by {m} features",
+        "still": "With this draw of {m} features the output errs by {error} of its size, with the"
+        " mean of the values by {mean}.",
         "alt": "Attention weights of layer and head {head} on {n} tokens, and their estimate by {m}"
-        " features: the output errs by {error} % of its size.",
+        " features: in this draw the output errs by {error} % of its size, with the mean of the"
+        " values by {mean} %.",
     }
 
     @classmethod
@@ -204,6 +216,7 @@ class EstimatedAttention(Explorer):
             "estimate": signed_code(_picture(near), 12),
             "full": signed_code(_picture(one.weights)),
             "errors": np.log10(one.errors.clip(_LOWEST, _HIGHEST)),
+            "mean": np.array([one.mean], dtype=np.float32),
             "facts": np.array(facts, dtype=np.float32).clip(max=6e4),
         }
 
@@ -212,17 +225,41 @@ class EstimatedAttention(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-        size = LENGTH // CELLS
-        for ax, name in zip(figure.subplots(1, 2), ("full", "estimate"), strict=True):
+        figure = Figure(figsize=(7.2, 6.8), layout="constrained")
+        grid = figure.add_gridspec(2, 2, height_ratios=(4, 3))
+        size, m = LENGTH // CELLS, controls["features"]
+        titles = {"full": cls._word("full"), "estimate": cls._said("still_estimate_now", m=m)}
+        for column, (name, title) in enumerate(titles.items()):
+            ax = figure.add_subplot(grid[0, column])
             values = signed_value(frame[name])
-            figures.signed_matrix(values, title=cls._word(name), per_cell=size, ax=ax)
+            figures.signed_matrix(values, title=title, per_cell=size, ax=ax)
             figures.point(ax, *cls._facts()["start"], per_cell=size)
+        names = ("positive", "independent", "trig")
+        ax = figures.curves(
+            np.array(COUNTS),
+            {cls._word(n): 10.0**row for n, row in zip(names, frame["errors"], strict=True)},
+            xlabel=cls._word("chart_x"),
+            ylabel="",
+            logx=True,
+            logy=True,
+            title=cls._word("chart"),
+            ax=figure.add_subplot(grid[1, :]),
+        )
+        ax.set_ylim(_LOWEST, _HIGHEST)
+        _stills.level(ax, float(frame["mean"][0]), label=cls._word("mean_line"))
+        _stills.marker(ax, m)
+        numbers = {"error": frame["facts"][0], "mean": frame["mean"][0]}
+        shown = {name: Rounded(float(x), 2) for name, x in numbers.items()}
+        _stills.note(ax, cls._said("still", m=m, **shown))
+        _stills.legend(ax, {cls._word("still_below"): figures.PALETTE[1], cls._word("edge"): ""})
+        _stills.ticks(ax, COUNTS)
         return figure
 
     @classmethod
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         error = Rounded(100 * float(frame["facts"][0]), 0)
         m = controls["features"]
-        return "alt", {"head": controls["head"], "n": LENGTH, "m": m, "error": error}
+        mean = Rounded(100 * float(frame["mean"][0]), 0)
+        return "alt", {"head": controls["head"], "n": LENGTH, "m": m, "error": error, "mean": mean}

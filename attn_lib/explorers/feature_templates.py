@@ -108,6 +108,9 @@ class FeatureTemplates(Explorer):
         "mean": "Error if all got the mean",
         "spread": "Tokens read, on average",
         "spread_full": "With softmax attention",
+        "still": "The output errs by {error} of its size; the mean of the values would err by"
+        " {mean}.",
+        "still_spread": "Tokens read, on average: {here}; with softmax attention {there}",
         "value": "{value}",
         "row": "“{query}” ({i}) mixes in {share} of template {feature} (most on {tokens}). In"
         " effect it reads {here} tokens, with softmax attention {there}.",
@@ -152,15 +155,29 @@ class FeatureTemplates(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
-        names = ("templates", "weights", "full")
-        for ax, name in zip(figure.subplots(1, 3), names, strict=True):
-            figures.matrix(frame[name], title=cls._word(name), ax=ax)
+        figure = Figure(figsize=(7.2, 7.0), layout="constrained")
         query, feature, _ = cls._facts()["start"]
-        figure.axes[0].set(xlabel=cls._word("word_axis"), ylabel=cls._word("feature_axis"))
-        for ax, row in zip(figure.axes, (feature, query, query), strict=True):
-            figures.point(ax, row)
+        word, template = cls._word("word_axis"), cls._word("feature_axis")
+        labels: dict[str, dict[str, Any]] = {
+            "templates": {"xlabel": word, "ylabel": template},
+            "mixtures": {"xlabel": template, "ylabel": word},
+        }
+        names = ("templates", "mixtures", "weights", "full")
+        for ax, name in zip(figure.subplots(2, 2).flat, names, strict=True):
+            figures.matrix(frame[name], title=cls._word(name), **labels.get(name, {}), ax=ax)
+            ax.set_aspect("auto")
+        templates, mixtures, *squares = figure.axes
+        figures.point(templates, feature)
+        figures.point(mixtures, query, feature)
+        for ax in squares:
+            figures.point(ax, query)
+        (error, mean), (here, there) = frame["errors"], frame["spread"].mean(axis=1)
+        numbers = {"error": Rounded(float(error), 2), "mean": Rounded(float(mean), 2)}
+        read = {"here": Rounded(float(here), 1), "there": Rounded(float(there), 1)}
+        _stills.note(templates, cls._said("still", **numbers))
+        _stills.legend(templates, {cls._said("still_spread", **read): ""})
         return figure
 
     @classmethod

@@ -102,6 +102,8 @@ class GradientLadder(Explorer):
         "band": "nine draws in ten",
         "measured": "measured",
         "theory": "theory: L to the power {power}",
+        "still_level": "theory: the same for all L",
+        "still_falls": "theory: as one over the root of L",
         "slope": "Measured power of L",
         "ratio": "First block over last",
         "value": "Gradient here",
@@ -149,8 +151,10 @@ class GradientLadder(Explorer):
     @classmethod
     def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
         figure = Figure(figsize=(7.4, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -166,8 +170,8 @@ class GradientLadder(Explorer):
         )
         low, high = 10.0 ** frame["band"]
         figures.band(left, blocks, low, high, label=cls._word("band"))
-        power = f"{EXPONENTS[controls['norm']]:g}"
-        labels = (cls._word("measured"), cls._word("theory").format(power=power))
+        theory = "still_falls" if EXPONENTS[controls["norm"]] else "still_level"
+        labels = (cls._word("measured"), cls._word(theory))
         figures.curves(
             np.array(DEPTHS),
             {label: 10.0**row for label, row in zip(labels, frame["last"], strict=True)},
@@ -175,8 +179,13 @@ class GradientLadder(Explorer):
             ylabel=cls._word("last"),
             logx=True,
             logy=True,
+            dashed=labels[1:],
             ax=right,
         )
+        _stills.ticks(right, DEPTHS)
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _stills.marker(left, min(cls._facts()["start"][1] + 1, controls["depth"]))
+        _stills.marker(right, controls["depth"])
         for ax in (left, right):
             ax.set_ylim(*(10.0**end for end in cls._facts()["axis"]))
         return figure

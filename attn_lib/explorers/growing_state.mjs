@@ -48,7 +48,13 @@ export const view = ({ facts, words, say, choose }) => {
     colLabel: words("axes"),
   });
   const bars = [new Bars({ count: 5, words }), new Bars({ count: 5, words })];
-  const readouts = new Readouts([words("largest"), words("spread"), words("ranks"), words("kept")]);
+  const readouts = new Readouts([
+    words("largest"),
+    words("spread"),
+    words("ranks"),
+    words("kept"),
+    words("error"),
+  ]);
   const [spreads, memory] = ["chart", "memory"].map(
     (title) =>
       new LineChart({
@@ -90,7 +96,7 @@ export const view = ({ facts, words, say, choose }) => {
     layout(room) {
       for (const one of [sums, near, full]) one.layout(shared(room, 3, 2));
     },
-    draw({ state, weights, full: exact, spread, ranks }, { time }, theme) {
+    draw({ state, weights, full: exact, spread, errors, ranks }, { time }, theme) {
       const cells = new Uint8Array(width * cols).fill(facts.zero);
       for (let r = 0; r < width; r++) {
         const both = row(state, r);
@@ -119,9 +125,15 @@ export const view = ({ facts, words, say, choose }) => {
       const largest = pair(now.map((codes) => two(Math.max(...codes))));
       const over = pair([0, 1].map((k) => words.decimals(row(spread, k)[time - 1], 1)));
       const numbers = pair([0, 1].map((k) => words.whole(row(kept, k)[time - 1])));
-      readouts.show(
-        [largest, over, pair([...ranks.values]), numbers].map((both) => words("pair", both)),
-      );
+      const counts = [...ranks.values];
+      const missed = pair([0, 1].map((k) => words.decimals(row(errors, k)[time - 1], 2)));
+      readouts.show([
+        words("pair", largest),
+        words("pair", over),
+        words("ranks_value", { near: counts[0], full: counts[1], control: counts[2] }),
+        words("pair", numbers),
+        words("pair", missed),
+      ]);
       spreads.show(spread, COLOURS, time, words("chart_now", over));
       memory.show(kept, COLOURS, time, words("memory_now", numbers));
     },

@@ -16,9 +16,16 @@ from torch import Tensor
 from attn_lib import costs
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options, passage, shaded, shown_tokens, spread
+from attn_lib.explorers._heads import (
+    head_options,
+    passage,
+    random_weights,
+    shaded,
+    shown_tokens,
+    spread,
+)
 from attn_lib.explorers._pack import Coding
-from attn_lib.explorers._signed import SCALE, signed_code
+from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.linear_transformer import (
     linear_transformer_init_state,
@@ -62,9 +69,15 @@ class _Reading:
             sums.append((state.values[0, 0], state.norm[0, 0]))
         self.values, self.norm = (torch.stack(x) for x in zip(*sums, strict=True))
         two_way = linear_transformer_weights(q, k, feature_map=phi, eps=0.0), softmax_weights(q, k)
-        self.ranks = [_enough(x[0, 0]) for x in two_way]
+        self.ranks = [
+            _enough(x) for x in (two_way[0][0, 0], two_way[1][0, 0], random_weights(q, k))
+        ]
         self.weights = linear_transformer_weights(q, k, causal=True, feature_map=phi, eps=0.0)[0, 0]
         self.full = softmax_weights(q, k, causal=True)[0, 0]
+        values, out = v[0, 0], self.full @ v[0, 0]
+        so_far = values.cumsum(dim=0) / torch.arange(1, LENGTH + 1)[:, None]
+        miss = torch.stack([self.weights @ values - out, so_far - out])
+        self.errors = miss.norm(dim=-1) / out.norm(dim=-1)
         self.spread = torch.stack([spread(self.weights), spread(self.full)])
 
     def state(self, time: int) -> NDArray[np.uint8]:
@@ -103,8 +116,12 @@ class GrowingState(Explorer):
     ``spread`` (2, 48) float32
         Over how many tokens each row is spread: the exponential of its entropy; with the feature
         map and with the softmax.
-    ``ranks`` (2,) uint8
-        How many singular values hold 99 % of the squares of the two-way matrix; likewise.
+    ``errors`` (2, 48) float32
+        Distance of each token's output from softmax's, over the size of the latter: with the
+        feature map, and of the mean of the values so far.
+    ``ranks`` (3,) uint8
+        How many singular values hold 99 % of the squares of the two-way matrix; likewise, and of
+        softmax weights of random queries and keys with scores as far apart.
     """
 
     head = Choice(
@@ -134,6 +151,7 @@ class GrowingState(Explorer):
         "weights": "sqrt8",
         "full": "sqrt8",
         "spread": "float16",
+        "errors": "float16",
         "ranks": "uint8",
     }
 
@@ -149,8 +167,16 @@ class GrowingState(Explorer):
         "bars_full": "With softmax, “{query}” reads",
         "largest": "Largest weight of this row, softmax’s in brackets",
         "spread": "Tokens that it is spread over (exponential of its entropy)",
-        "ranks": "Singular values that hold 99 % of the two-way matrix of all tokens",
+        "ranks": "Singular values that hold 99 % of the two-way matrix of all tokens; control:"
+        " random queries and keys",
+        "ranks_value": "{near} ({full}), control {control}",
         "kept": "Numbers in the state, in a cache",
+        "error": "Error of this output; in brackets, of the mean of the values so far",
+        "still_below": "In the state, orange is below zero.",
+        "still_feature": "feature",
+        "still_value": "value; at the right, g",
+        "still": "The last token’s output errs by {error} of its size; the mean of the values so"
+        " far would err by {mean}.",
         "pair": "{near} ({full})",
         "chart": "Tokens that a row is spread over",
         "chart_x": "tokens read",
@@ -174,9 +200,11 @@ class GrowingState(Explorer):
         "alt": Plural(
             "time",
             "Causal attention weights of layer and head {head} after one token. With the feature"
-            " map the last row is spread over {near} tokens, with the softmax over {full}.",
+            " map the last row is spread over {near} tokens, with the softmax over {full}. Its"
+            " output errs by {error} % of its size, the mean of the values so far by {mean} %.",
             "Causal attention weights of layer and head {head} after {time} tokens. With the"
-            " feature map the last row is spread over {near} tokens, with the softmax over {full}.",
+            " feature map the last row is spread over {near} tokens, with the softmax over {full}."
+            " Its output errs by {error} % of its size, the mean of the values so far by {mean} %.",
         ),
     }
 
@@ -205,6 +233,7 @@ class GrowingState(Explorer):
             "weights": shaded(one.weights),
             "full": one.full.clamp(0, 1).numpy().copy(),
             "spread": one.spread.numpy().copy(),
+            "errors": one.errors.numpy().copy(),
             "ranks": np.array(one.ranks, dtype=np.uint8),
         }
 
@@ -213,16 +242,51 @@ class GrowingState(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-        for ax, name in zip(figure.subplots(1, 2), ("weights", "full"), strict=True):
-            seen = np.arange(LENGTH)[:, None] < controls["time"]
+        time = controls["time"]
+        figure = Figure(figsize=(7.2, 5.8), layout="constrained")
+        grid = figure.add_gridspec(2, 6, height_ratios=(4, 3))
+        state = signed_value(frame["state"])
+        gap = np.zeros((WIDTH, 2))
+        wide = np.hstack([state[:, :WIDTH], gap, state[:, WIDTH:], state[:, WIDTH:]])
+        labels: dict[str, Any] = {
+            "xlabel": cls._word("still_value"),
+            "ylabel": cls._word("still_feature"),
+        }
+        ax = figure.add_subplot(grid[0, :2])
+        figures.signed_matrix(wide, title=cls._word("state"), **labels, ax=ax)
+        for k, name in enumerate(("weights", "full")):
+            ax = figure.add_subplot(grid[0, 2 + 2 * k : 4 + 2 * k])
+            seen = np.arange(LENGTH)[:, None] < time
             figures.matrix(frame[name] * seen, title=cls._word(name), ax=ax)
-            figures.point(ax, controls["time"] - 1)
+            figures.point(ax, time - 1)
+        charts = {"chart": frame["spread"], "memory": np.array(cls._facts()["kept"])}
+        names = (cls._word("name_full"), cls._word("name_near"))
+        for k, (name, rows) in enumerate(charts.items()):
+            ax = figures.curves(
+                np.arange(1, LENGTH + 1),
+                dict(zip(names, rows[::-1], strict=True)),
+                xlabel=cls._word("chart_x"),
+                ylabel="",
+                logx=True,
+                title=cls._word(name),
+                ax=figure.add_subplot(grid[1, 3 * k : 3 * k + 3]),
+            )
+            ax.legend().remove()
+            ax.set_ylim(bottom=0)
+            _stills.ticks(ax, (1, 2, 4, 8, 16, 32))
+            _stills.marker(ax, time)
+        error, mean = (Rounded(float(x), 2) for x in frame["errors"][:, time - 1])
+        _stills.note(ax, cls._said("still", error=error, mean=mean))
+        blue, orange, *_ = figures.PALETTE
+        marks = {names[0]: blue, names[1]: orange, cls._word("still_below"): ""}
+        _stills.legend(ax, marks, lines=True)
         return figure
 
     @classmethod
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         near, full = (Rounded(float(x), 1) for x in frame["spread"][:, controls["time"] - 1])
         chosen = {name: controls[name] for name in ("head", "time")}
-        return "alt", {**chosen, "near": near, "full": full}
+        error, mean = (Rounded(100 * float(x), 0) for x in frame["errors"][:, controls["time"] - 1])
+        return "alt", {**chosen, "near": near, "full": full, "error": error, "mean": mean}

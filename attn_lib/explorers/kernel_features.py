@@ -185,7 +185,7 @@ class KernelFeatures(Explorer):
         "estimate": "this draw",
         "band": "nine draws in ten",
         "floor": "At the bottom edge: below the axis, or negative.",
-        "error": "Root mean squared error, over exp(x·y)",
+        "error": "Root mean squared error, over exp(x·y); to answer 0 always would err by 1",
         "negative": "Draws below zero",
         "negative_value": "{share} %",
         "says": "This draw, over exp(x·y)",
@@ -238,6 +238,7 @@ class KernelFeatures(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         last = 180.0 if controls["sweep"] == "angle" else _LONGEST
@@ -253,6 +254,7 @@ class KernelFeatures(Explorer):
         low, high = 10.0 ** frame["band"]
         figures.band(ax, places, low, high, label=cls._word("band"))
         ax.set_ylim(1e-4, 1e6)  # as the live picture
+        _stills.marker(ax, places[cls._facts()["start"][1]])
         return figure
 
     @classmethod

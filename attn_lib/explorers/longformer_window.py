@@ -151,6 +151,7 @@ class LongformerWindow(Explorer):
         "reached": "reached in {layers} layers",
         "unreached": "not reached",
         "cone": "What “{token}” ({i}) is made of, layer by layer downwards",
+        "still_cone_short": "What the marked token is made of, layer by layer downwards",
         "cone_layer": "layer {layer}",
         "cone_text": "text",
         "pairs": "Pairs in a layer, of n² = {cells}",
@@ -208,12 +209,49 @@ class LongformerWindow(Explorer):
 
     @classmethod
     def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
+        from matplotlib.collections import LineCollection
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(4.6, 4.6), layout="constrained")
-        figures.mask(cls._mask(**controls), ax=figure.subplots())
+        blue, _, _, _, yellow, *_, grey = figures.PALETTE
+        mask, layers, start = cls._mask(**controls), controls["layers"], cls._facts()["start"]
+        window = frame["steps"] <= 1
+        steps = steps_to_reach(mask)
+        codes = np.select([window, mask, steps <= layers], [1, 2, 3], 0)
+        colours = ["#00000000", blue, yellow, f"{grey}33"]
+        figure = Figure(figsize=(7.2, 7.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, height_ratios=(4, 1))
+        labels = {"xlabel": cls._word("key"), "ylabel": cls._word("query")}
+        _stills.classes(upper, codes, colours, **labels)
+        figures.point(upper, start)
+        # The light cone: the token at the top, and layer by layer what has gone into it.
+        rows = [np.flatnonzero(steps[start] <= t).tolist() for t in range(layers + 1)]
+        for kind in (1, 2):
+            ends = [
+                [(j, t + 1), (m, t)]
+                for t in range(layers)
+                for m in rows[t]
+                for j in rows[t + 1]
+                if codes[m, j] == kind
+            ]
+            lower.add_collection(LineCollection(ends, colors=colours[kind], linewidths=0.7))
+        for t, there in enumerate(rows):
+            rest = np.setdiff1d(np.arange(LENGTH), there)
+            lower.scatter(rest, np.full(len(rest), t), s=2, color=grey, alpha=0.5, linewidths=0)
+            lower.scatter(there, np.full(len(there), t), s=14, color=blue, linewidths=0)
+        names = [cls._said("cone_layer", layer=layer) for layer in range(layers, 0, -1)]
+        lower.set_yticks(range(layers + 1), [*names, cls._word("cone_text")])
+        lower.set(xlim=(-0.5, LENGTH - 0.5), ylim=(layers + 0.4, -0.4))
+        lower.tick_params(colors=grey, labelsize="small")
+        lower.set_title(cls._word("still_cone_short"), color=grey, fontsize="small")
+        lower.spines[:].set_visible(False)
+        lower.patch.set_alpha(0)
+        shown = {1: "window", 2: "global"} if (codes == 2).any() else {1: "window"}
+        marks = {cls._word(name): colours[kind] for kind, name in shown.items()}
+        marks[cls._said("reached", layers=layers)] = colours[3]
+        _stills.legend(upper, marks)
         return figure
 
     @classmethod

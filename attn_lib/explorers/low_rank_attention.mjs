@@ -1,6 +1,6 @@
 // A trained head's attention matrix, and what a rank of r can do in its place.
 
-import { unsign } from "./front/arrays.mjs";
+import { row, unsign } from "./front/arrays.mjs";
 import { setText } from "./front/dom.mjs";
 import { side, stage } from "./front/layout.mjs";
 import { Legend } from "./front/legend.mjs";
@@ -12,6 +12,7 @@ import { twins } from "./front/twins.mjs";
 /** @import { MakeView, State } from "./front/types.d.ts" */
 
 const COLOURS = ["merged", "second", "lost-edge"];
+const SPECTRA = ["merged", "muted"];
 const TICKS = [1, 4, 16, 64, 256];
 
 /** @type {MakeView} */
@@ -25,7 +26,13 @@ export const view = ({ facts, words, say, choose }) => {
     onPick: choose,
   });
   const advice = hint(words("help"), "");
-  const readouts = new Readouts([words("share"), words("error"), words("negative"), words("sums")]);
+  const readouts = new Readouts([
+    words("share"),
+    words("error"),
+    words("negative"),
+    words("sums"),
+    words("mean"),
+  ]);
   const spectrum = new LineChart({
     title: words("spectrum"),
     xLabel: words("spectrum_x"),
@@ -40,7 +47,14 @@ export const view = ({ facts, words, say, choose }) => {
     words,
   });
   const names = [words("svd"), words("random"), words("linformer")];
-  const legend = new Legend(COLOURS.map((colour, k) => [colour, names[k]]));
+  const legend = new Legend([
+    ...COLOURS.map((colour, k) => /** @type {[string, string]} */ ([colour, names[k]])),
+    ["ink", words("mean")],
+  ]);
+  const spectra = new Legend([
+    ["merged", words("full")],
+    ["muted", words("control_is")],
+  ]);
   const signed = (/** @type {number} */ code) => words.decimals(unsign(code, facts), 2);
 
   /** The tokens of a cell's side: their places, the first and the last.
@@ -52,7 +66,12 @@ export const view = ({ facts, words, say, choose }) => {
   };
 
   return {
-    el: stage(advice, ...pictures.els, side(readouts.el, spectrum.el), side(errors.el, legend.el)),
+    el: stage(
+      advice,
+      ...pictures.els,
+      side(readouts.el, spectrum.el, spectra.el),
+      side(errors.el, legend.el),
+    ),
     start: facts.start,
     limits: [n, n],
     layout: pictures.layout,
@@ -61,18 +80,25 @@ export const view = ({ facts, words, say, choose }) => {
       setText(advice.lastChild, words("hint", { size: state.length / n }));
       const [share, error, negative, sums] = frame.facts.values;
       const rank = Math.min(state.rank, state.length);
-      const shown = { share: words.decimals(share, 0), error: words.decimals(error, 2) };
+      const [mean] = frame.mean.values;
+      const shown = {
+        share: words.decimals(share, 0),
+        control: words.decimals(row(frame.spectrum, 1)[rank - 1], 0),
+        error: words.decimals(error, 2),
+      };
       readouts.show([
-        words("share_value", { share: shown.share }),
+        words("share_value", { share: shown.share, control: shown.control }),
         words("error_value", { error: shown.error }),
         words("negative_value", { negative: words.decimals(negative, 0) }),
         words("sums_value", { sums: words.decimals(sums, 2) }),
+        words("error_value", { error: words.decimals(mean, 2) }),
       ]);
       spectrum.show(
         frame.spectrum,
-        ["merged"],
+        SPECTRA,
         rank,
-        words("spectrum_now", { rank, share: shown.share }),
+        words("spectrum_now", { rank, share: shown.share, control: shown.control }),
+        { looks: ["plain", "thin"] },
       );
       const method = names[facts.methods.indexOf(state.method)];
       errors.show(
@@ -80,6 +106,7 @@ export const view = ({ facts, words, say, choose }) => {
         COLOURS,
         rank,
         words("errors_now", { rank, error: shown.error, method }),
+        { level: mean },
       );
     },
     point([i, j], frame, state, theme) {

@@ -16,7 +16,7 @@ from torch import Tensor
 from attn_lib.data import Passage, load_passage
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options
+from attn_lib.explorers._heads import head_options, mean_error, random_weights
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
@@ -66,7 +66,10 @@ class _Head:
         self.right = right
         # A new generator's numbers are always the same.
         self.random = torch.randn(length, length, generator=torch.Generator())
-        self.spectrum = self.values.cumsum(0) / self.values.sum()
+        control = torch.linalg.svdvals(random_weights(self.q, self.k).double())
+        both = torch.stack([self.values, control])
+        self.spectra = both.cumsum(1) / both.sum(1, keepdim=True)
+        self.mean = mean_error(self.out, self.v)
         self.errors = torch.stack([self._errors(method) for method in METHODS])
 
     def rebuilt(self, method: str, rank: int) -> Tensor:
@@ -139,13 +142,17 @@ class LowRankAttention(Explorer):
     ``rebuilt``, ``full`` (64, 64) uint8
         The matrix of this rank and the head's own, see `signed_code`. A cell adds up the weights of
         its keys and averages its queries; ``rebuilt`` comes in coarser steps.
-    ``spectrum`` (1, length) float32
-        Percent of the sum of all singular values in the first r, for r from 1.
+    ``spectrum`` (2, length) float32
+        Percent of the sum of all singular values in the first r, for r from 1: of the head's
+        weights, and of a control, softmax weights of random normal queries and keys as many and as
+        wide, lengthened or shortened until a row's scores are spread as far as the head's.
     ``errors`` (3, length) float32
         Error of the output against r, by method: its distance over the output's size.
+    ``mean`` (1,) float32
+        The error of giving every query the mean of all values.
     ``facts`` (4,) float32
-        At this rank: the two above, the share of negative entries, and the mean distance of a row's
-        sum from 1.
+        At this rank: the head's share and the method's error, the share of negative entries, and
+        the mean distance of a row's sum from 1.
     """
 
     length = Choice(
@@ -184,6 +191,7 @@ class LowRankAttention(Explorer):
         "full": "uint8",
         "spectrum": "float16",
         "errors": "float16",
+        "mean": "float16",
         "facts": "float16",
     }
 
@@ -193,17 +201,20 @@ class LowRankAttention(Explorer):
         "help": "Point at, tap, or move with the arrow keys to a cell.",
         "hint": "A cell is {size} queries by {size} keys. Weights below zero are orange.",
         "axes": "query ↓ key →",
-        "share": "Of the singular values, the first r hold",
-        "share_value": "{share} %",
+        "share": "Of the singular values, the first r hold (control)",
+        "share_value": "{share} % ({control} %)",
         "error": "Error of the output, over its size",
         "error_value": "{error}",
+        "mean": "Error of the mean of the values",
         "negative": "Entries below zero",
         "negative_value": "{negative} %",
         "sums": "Rows’ sums miss 1 by",
         "sums_value": "{sums}",
         "spectrum": "Share of the singular values (%)",
         "spectrum_x": "first r of them",
-        "spectrum_now": "r = {rank}: {share} %",
+        "spectrum_now": "r = {rank}: {share} % ({control} %)",
+        "still_control": "control",
+        "control_is": "control: random queries and keys, scores as far apart",
         "errors": "Error of the output, over its size",
         "errors_x": "rank r",
         "errors_now": "r = {rank}: {error} ({method})",
@@ -212,19 +223,23 @@ class LowRankAttention(Explorer):
         "linformer": "Linformer, mean pooling",
         "cell": "Queries {i} “{query}” on keys {j} “{key}”: the head gives {full} of its weight,"
         " rank {rank} about {rebuilt}.",
+        "still_below": "weight below zero",
+        "still_rebuilt_now": "Rebuilt with rank {rank}",
+        "still": "The output errs by {error} of its size; the mean of the values would err by"
+        " {mean}.",
         "more": "{first} … {last}",
         "alt_svd": "Attention weights of layer and head {head} on {length} tokens, and the best"
         " matrix of rank {rank} in their place: the first {rank} singular values"
-        " hold {share} % of their sum, the output errs by {error} % of its size, and {negative} %"
-        " of the entries are negative.",
+        " hold {share} % of their sum, the output errs by {error} % of its size (the mean of the"
+        " values by {mean} %), and {negative} % of the entries are negative.",
         "alt_random": "Attention weights of layer and head {head} on {length} tokens, and a random"
         " projection to rank {rank} in their place: the first {rank} singular values"
-        " hold {share} % of their sum, the output errs by {error} % of its size, and {negative} %"
-        " of the entries are negative.",
+        " hold {share} % of their sum, the output errs by {error} % of its size (the mean of the"
+        " values by {mean} %), and {negative} % of the entries are negative.",
         "alt_linformer": "Attention weights of layer and head {head} on {length} tokens, and"
         " Linformer’s mean pooling to {rank} slots: the first {rank} singular values"
-        " hold {share} % of their sum, the output errs by {error} % of its size, and {negative} %"
-        " of the entries are negative.",
+        " hold {share} % of their sum, the output errs by {error} % of its size (the mean of the"
+        " values by {mean} %), and {negative} % of the entries are negative.",
     }
 
     @classmethod
@@ -245,7 +260,7 @@ class LowRankAttention(Explorer):
         rank = min(rank, length)
         near = one.rebuilt(method, rank)
         facts = (
-            100 * one.spectrum[rank - 1],
+            100 * one.spectra[0, rank - 1],
             one.errors[METHODS.index(method), rank - 1],
             100 * (near < -1e-6).float().mean(),
             (near.sum(-1) - 1).abs().mean(),
@@ -253,8 +268,9 @@ class LowRankAttention(Explorer):
         return {
             "rebuilt": signed_code(one.picture(near), _STEPS[method]),
             "full": signed_code(one.picture(one.weights)),
-            "spectrum": (100 * one.spectrum[None]).float().numpy(),
+            "spectrum": (100 * one.spectra).float().numpy(),
             "errors": one.errors.numpy().copy(),
+            "mean": np.array([one.mean], dtype=np.float32),
             "facts": np.array([float(x) for x in facts], dtype=np.float32),
         }
 
@@ -263,13 +279,50 @@ class LowRankAttention(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-        size = controls["length"] // CELLS
-        for ax, name in zip(figure.subplots(1, 2), ("full", "rebuilt"), strict=True):
+        figure = Figure(figsize=(7.2, 7.0), layout="constrained")
+        upper, (spectrum, errors) = figure.subplots(2, 2, height_ratios=(4, 3))
+        length, rank = controls["length"], min(controls["rank"], controls["length"])
+        size = length // CELLS
+        titles = {"full": cls._word("full"), "rebuilt": cls._said("still_rebuilt_now", rank=rank)}
+        for ax, (name, title) in zip(upper, titles.items(), strict=True):
             values = signed_value(frame[name])
-            figures.signed_matrix(values, title=cls._word(name), per_cell=size, ax=ax)
+            figures.signed_matrix(values, title=title, per_cell=size, ax=ax)
             figures.point(ax, *cls._facts()["start"], per_cell=size)
+        ranks = np.arange(1, length + 1)
+        names = (cls._word("full"), cls._word("still_control"))
+        figures.curves(
+            ranks,
+            dict(zip(names, frame["spectrum"], strict=True)),
+            xlabel=cls._word("spectrum_x"),
+            ylabel="",
+            logx=True,
+            title=cls._word("spectrum"),
+            dashed=names[1:],
+            ax=spectrum,
+        )
+        spectrum.set_ylim(0, 100)
+        figures.curves(
+            ranks,
+            {cls._word(name): row for name, row in zip(METHODS, frame["errors"], strict=True)},
+            xlabel=cls._word("errors_x"),
+            ylabel="",
+            logx=True,
+            logy=True,
+            title=cls._word("errors"),
+            ax=errors,
+        )
+        errors.set_ylim(*cls._facts()["errors"])
+        _stills.level(errors, float(frame["mean"][0]), label=cls._word("mean"))
+        for ax in (spectrum, errors):
+            _stills.marker(ax, rank)
+            _stills.ticks(ax, (1, 4, 16, 64, 256))
+        numbers = {"error": frame["facts"][1], "mean": frame["mean"][0]}
+        said = cls._said("still", **{name: Rounded(float(x), 2) for name, x in numbers.items()})
+        _stills.note(errors, said)
+        marks = {cls._word("still_below"): figures.PALETTE[1], cls._word("control_is"): ""}
+        _stills.legend(errors, marks)
         return figure
 
     @classmethod
@@ -279,5 +332,6 @@ class LowRankAttention(Explorer):
             **{name: controls[name] for name in ("head", "length", "rank")},
             "share": Rounded(share, 0),
             "error": Rounded(100 * error, 0),
+            "mean": Rounded(100 * float(frame["mean"][0]), 0),
             "negative": Rounded(negative, 0),
         }

@@ -76,6 +76,8 @@ export const view = ({ facts, words, say, choose }) => {
     words("shown"),
     words("caught"),
     words("pairs", { cells: words.whole(facts.cells) }),
+    words("error"),
+    words("mean"),
   ]);
   const chart = new LineChart({
     title: words("chart"),
@@ -146,6 +148,8 @@ export const view = ({ facts, words, say, choose }) => {
           pairs: words.whole(pairs),
           share: percent((100 * pairs) / facts.cells),
         }),
+        words.decimals(kind < 0 ? 0 : row(frame.errors, kind)[r - 1], 2),
+        words.decimals(frame.mean.values[0], 2),
       ]);
       const [weight, share] = [0, 1].map((k) => percent(row(frame.curves, k)[r - 1]));
       chart.show(

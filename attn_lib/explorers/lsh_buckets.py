@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import passage, shown_tokens
+from attn_lib.explorers._heads import mean_error, passage, shaded, shown_tokens
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.reformer import reformer_buckets, reformer_weights
@@ -33,7 +33,7 @@ ROUNDS = 8
 @functools.lru_cache(maxsize=512)
 def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
     """Return what the hashes of the eight rounds decide, and what each lets be computed."""
-    qk = _shared(head)
+    qk, v = _head(head)
     weights = reformer_weights(qk, bucket_size=LENGTH)[0, 0].numpy()
     # A new generator always starts in the same state.
     options = {"bucket_size": bucket_size, "num_hashes": ROUNDS}
@@ -42,6 +42,7 @@ def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
     order = buckets.argsort(axis=-1, kind="stable")
     place = order.argsort(axis=-1)
     chunk = place // bucket_size
+    exact = torch.from_numpy(weights) @ v[0, 0]
     others = ~np.eye(LENGTH, dtype=bool)
     together = (buckets[:, :, None] == buckets[:, None, :]) & others
     back = chunk[:, :, None] - chunk[:, None, :]
@@ -62,12 +63,34 @@ def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
         "curves": np.stack(
             [share * (weights * union).sum((1, 2)), 100 * union.sum((1, 2)) / LENGTH**2]
         ).astype(np.float32),
+        "errors": np.array(
+            [_errors(weights, pairs, v[0, 0].numpy()) for pairs in (together, seen, union)],
+            dtype=np.float32,
+        ),
+        "mean": np.array([mean_error(exact, v[0, 0])], dtype=np.float32),
     }
 
 
-def _shared(head: str) -> Tensor:
+def _head(head: str) -> tuple[Tensor, Tensor]:
+    """Return the vectors that serve as queries and as keys, and the values."""
     layer, number = map(int, head.split("."))
-    return passage().head(layer, number)[0][:, :, :LENGTH].double()
+    q, _, v = (x[:, :, :LENGTH].double() for x in passage().head(layer, number))
+    return q, v
+
+
+def _errors(weights: NDArray[Any], allowed: NDArray[np.bool_], v: NDArray[Any]) -> list[float]:
+    """Return the error of the output, over its size, for each of some sets of pairs.
+
+    Softmax over a set is the full softmax's weights there, over their sum; a token that sees no
+    other one reads itself.
+    """
+    exact = weights @ v
+    found = []
+    for pairs in allowed:
+        kept = weights * pairs + np.diag(~pairs.any(axis=1))
+        near = kept / kept.sum(axis=1, keepdims=True) @ v
+        found.append(float(np.linalg.norm(near - exact) / np.linalg.norm(exact)))
+    return found
 
 
 class LSHBuckets(Explorer):
@@ -99,6 +122,11 @@ class LSHBuckets(Explorer):
         through a token itself only where it sees nothing else, which is left out.
     ``curves`` (2, 8) float32
         Weight and pairs of the union, in percent.
+    ``errors`` (3, 8) float32
+        Error of the output over its size, with softmax over these pairs alone, in the order of
+        ``caught``.
+    ``mean`` (1,) float32
+        The error of giving every query the mean of all values.
     """
 
     picture = Choice(
@@ -145,6 +173,8 @@ class LSHBuckets(Explorer):
         "caught": "float16",
         "pairs": "int32",
         "curves": "float16",
+        "errors": "float16",
+        "mean": "float16",
     }
 
     words: ClassVar[Mapping[str, Message]] = {
@@ -160,10 +190,13 @@ class LSHBuckets(Explorer):
         "dropped": "weight outside",
         "bucket": "tokens of one bucket",
         "chunk": "chunk",
+        "still_boxes": "2: tokens of one bucket; 3: a chunk and what it sees",
         "caught": "Attention weight caught",
         "caught_value": "{caught} %",
         "pairs": "Pairs, of n² = {cells}",
         "pairs_value": "{pairs} ({share} %)",
+        "error": "Error of the output, over its size",
+        "mean": "Error with the mean of the values for all",
         "shown": "Shown",
         "shown_full": "all pairs",
         "shown_sorted": "round {r}: {count} buckets used",
@@ -178,6 +211,8 @@ class LSHBuckets(Explorer):
         ),
         "curve_weight": "weight caught",
         "curve_pairs": "pairs spent",
+        "still": "Caught: {caught} % of the weight with {share} % of the pairs. The output errs by"
+        " {error} of its size, the mean of the values by {mean}.",
         "row": Plural(
             "r",
             "“{token}” ({i}), round {r}: bucket {bucket}, chunk {chunk}. It is compared with"
@@ -200,9 +235,11 @@ class LSHBuckets(Explorer):
         "alt": Plural(
             "r",
             "Layer.head {head}, chunks of {size} tokens: four pictures of the attention matrix. One"
-            " round of hashing catches {caught} % of the weight with {share} % of the pairs.",
+            " round of hashing catches {caught} % of the weight with {share} % of the pairs. The"
+            " output errs by {error} % of its size, the mean of the values by {mean} %.",
             "Layer.head {head}, chunks of {size} tokens: four pictures of the attention matrix. {r}"
-            " rounds of hashing catch {caught} % of the weight with {share} % of the pairs.",
+            " rounds of hashing catch {caught} % of the weight with {share} % of the pairs. The"
+            " output errs by {error} % of its size, the mean of the values by {mean} %.",
         ),
     }
 
@@ -226,24 +263,49 @@ class LSHBuckets(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        last = controls["rounds"] - 1
+        last, size = controls["rounds"] - 1, controls["bucket_size"]
         order = frame["place"][last].argsort()
         bucket, chunk = frame["bucket"][last][order], frame["chunk"]
         back = chunk[: last + 1, :, None].astype(int) - chunk[: last + 1, None, :]
-        seen = (back == 0) | (back == 1)
-        weights = frame["weights"]
+        seen = ((back == 0) | (back == 1)) & ~np.eye(LENGTH, dtype=bool)
+        weights = shaded(torch.from_numpy(frame["weights"]))  # fewer shades, fewer bytes
         ranked = weights[np.ix_(order, order)]
         pictures = [
-            weights,
-            ranked * (bucket[:, None] == bucket),
-            ranked * seen[last][np.ix_(order, order)],
-            weights * seen.any(axis=0),
+            (weights, np.ones_like(seen[0])),
+            (ranked, bucket[:, None] == bucket),
+            (ranked, seen[last][np.ix_(order, order)]),
+            (weights, seen.any(axis=0)),
         ]
-        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+        query, place = cls._facts()["start"], frame["place"][last]
+        figure = Figure(figsize=(7.2, 8.0), layout="constrained")
         titles = cls.picture.options.values()
-        for ax, picture, title in zip(figure.subplots(2, 2).flat, pictures, titles, strict=True):
-            figures.matrix(picture, title=title, ax=ax)
+        blue, _, _, pink, *_, grey = figures.PALETTE
+        for k, ((shown, kept), title) in enumerate(zip(pictures, titles, strict=True)):
+            ax = figure.add_subplot(2, 2, k + 1)
+            is_sorted = k in (1, 2)
+            names = ("query_sorted", "key_sorted") if is_sorted else ("query", "key")
+            labels: dict[str, Any] = dict(
+                zip(("ylabel", "xlabel"), map(cls._word, names), strict=True)
+            )
+            figures.matrix(shown, dropped=~kept, title=title, **labels, ax=ax)
+            figures.point(ax, place[query] if is_sorted else query)
+        starts: list[int] = np.flatnonzero(np.diff(bucket, prepend=-1)).tolist()
+        for start, end in zip(starts, [*starts[1:], LENGTH], strict=True):
+            _stills.outline(figure.axes[1], start, start, end - start, end - start)
+        for start in range(0, LENGTH, size):
+            before = max(0, start - size)
+            end = min(LENGTH, start + size)
+            _stills.outline(figure.axes[2], start, before, end - start, end - before)
+        caught, share = frame["caught"][2, last], frame["curves"][1, last]
+        errors = {"error": frame["errors"][2, last], "mean": frame["mean"][0]}
+        numbers = {"caught": Rounded(float(caught), 0), "share": Rounded(float(share), 0)}
+        numbers |= {name: Rounded(float(x), 2) for name, x in errors.items()}
+        _stills.note(figure.axes[0], cls._said("still", **numbers))
+        marks = {cls._word("ramp"): blue, cls._word("dropped"): pink}
+        marks |= {cls._word("still_boxes"): grey}
+        _stills.legend(figure.axes[0], marks)
         return figure
 
     @classmethod
@@ -255,4 +317,6 @@ class LSHBuckets(Explorer):
             "r": controls["rounds"],
             "caught": Rounded(float(frame["caught"][2, last]), 0),
             "share": Rounded(float(frame["curves"][1, last]), 0),
+            "error": Rounded(100 * float(frame["errors"][2, last]), 0),
+            "mean": Rounded(100 * float(frame["mean"][0]), 0),
         }

@@ -32,6 +32,7 @@ ANGLES = np.arange(0, 181, 5)
 _ROUNDS = 8
 _SPOTS = 36
 _KEYS = 64
+_CHOSEN = "#009E73"
 _HEADS = ("0.2", "2.8", "5.0")
 
 
@@ -231,6 +232,7 @@ class LSHCircle(Explorer):
         "used": "Buckets in use, last round",
         "used_value": "{used} of {buckets}",
         "chart": "Sharing a bucket in one round or more, against the angle",
+        "still_chart_short": "Sharing a bucket in one round or more",
         "chart_x": "angle, in degrees",
         "theory": "probability",
         "measured_circle": "measured, over all turns",
@@ -253,10 +255,12 @@ class LSHCircle(Explorer):
         ),
         "alt": Plural(
             "r",
-            "{n} points, coloured by their bucket of {buckets}, and the probability of a shared"
-            " bucket in one round against the angle: {chance} at 30 degrees.",
-            "{n} points, coloured by their bucket of {buckets}, and the probability of a shared"
-            " bucket in {r} rounds against the angle: {chance} at 30 degrees.",
+            "{n} points in {buckets} buckets. In one round a chosen point shares its bucket with"
+            " {found} of its {near} nearest points. Beside them the probability of that against"
+            " the angle: {chance} at 30 degrees.",
+            "{n} points in {buckets} buckets. In {r} rounds a chosen point shares a bucket with"
+            " {found} of its {near} nearest points. Beside them the probability of that against"
+            " the angle: {chance} at 30 degrees.",
         ),
     }
 
@@ -292,25 +296,70 @@ class LSHCircle(Explorer):
     @classmethod
     def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
         from matplotlib.figure import Figure
+        from matplotlib.patches import Wedge
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
         last = controls["rounds"] - 1
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2)
-        left.scatter(*frame["xy"].T, c=frame["bucket"][last] % 10, cmap="tab10", s=24)
-        left.set_aspect("equal")
+        blue, orange, *_, grey = figures.PALETTE
+        look = {"chosen": _CHOSEN, "now": blue, "before": orange, "apart": grey}
+        bucket = frame["bucket"]
+        chosen = cls._facts()["start"] % len(frame["xy"])
+        together = bucket[: last + 1] == bucket[: last + 1, chosen, None]
+        kinds = np.where(together[last], "now", np.where(together.any(axis=0), "before", "apart"))
+        kinds[chosen] = "chosen"
+        for kind, colour in look.items():
+            some = frame["xy"][kinds == kind]
+            style: dict[str, Any] = {"s": 70, "zorder": 3} if kind == "chosen" else {"s": 28}
+            if kind == "apart":
+                style["alpha"] = 0.45
+            left.scatter(*some.T, color=colour, linewidths=0, **style, label=cls._word(kind))
+        ring = frame["ring"][last]
+        edges = np.flatnonzero(np.diff(ring, prepend=-1))
+        # Keys have no ring.
+        for k, (start, end) in enumerate(zip(edges, [*edges, len(ring)][1:], strict=True)):
+            own = ring[start] == bucket[last, chosen]
+            shade = {"color": blue if own else grey, "alpha": 1.0 if own else (0.25, 0.55)[k % 2]}
+            left.add_patch(
+                Wedge((0, 0), 1.25, float(start), float(end), width=0.1, linewidth=0, **shade)
+            )
+        left.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
+        left.set_title(cls._word("disc"), color=grey, fontsize="small")
         left.axis("off")
         lines = {cls._word("theory"): frame["theory"][last]}
         figures.curves(ANGLES, lines, xlabel=cls._word("chart_x"), ylabel="", ax=right)
+        seen = frame["measured"][last]
+        there = seen >= 0
+        measured = "measured_circle" if controls["points"] == "circle" else "measured_keys"
+        right.scatter(
+            ANGLES[there], seen[there], color=orange, s=16, zorder=3, label=cls._word(measured)
+        )
+        _stills.ticks(right, (0, 45, 90, 135, 180))
+        right.set_ylim(-0.03, 1.03)
+        near = np.sort(np.delete(frame["degrees"][chosen], chosen))[cls._facts()["near"] - 1]
+        _stills.marker(right, 5 * round(float(near) / 5))
+        right.set_title(cls._word("still_chart_short"), color=grey, fontsize="small")
+        right.legend(frameon=False, labelcolor=grey, fontsize="small")
+        named = {cls._word(kind): colour for kind, colour in look.items()}
+        _stills.legend(left, named, lines=True, columns=2)
         return figure
 
     @classmethod
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         last = controls["rounds"] - 1
         place = int(np.flatnonzero(ANGLES == 30)[0])
+        chosen, near = cls._facts()["start"] % len(frame["xy"]), cls._facts()["near"]
+        order = frame["degrees"][chosen].argsort(kind="stable")
+        nearest = order[order != chosen][:near]
+        bucket = frame["bucket"][: last + 1]
+        found = (bucket[:, nearest] == bucket[:, chosen, None]).any(axis=0).sum()
         return "alt", {
             "n": len(frame["xy"]),
+            "found": int(found),
+            "near": near,
             "buckets": controls["buckets"],
             "r": controls["rounds"],
             "chance": Rounded(float(frame["theory"][last, place]), 2),

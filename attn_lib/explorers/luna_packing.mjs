@@ -50,6 +50,7 @@ export const view = ({ facts, words, say, choose }) => {
     words("error_luna"),
     words("error_linformer"),
     words("error_best"),
+    words("error_mean"),
   ]);
   const chart = new LineChart({
     title: words("chart"),
@@ -59,7 +60,10 @@ export const view = ({ facts, words, say, choose }) => {
     words,
   });
   const names = [words("name_luna"), words("name_linformer"), words("name_best")];
-  const legend = new Legend(COLOURS.map((colour, k) => [colour, names[k]]));
+  const legend = new Legend([
+    ...COLOURS.map((colour, k) => /** @type {[string, string]} */ ([colour, names[k]])),
+    ["ink", words("name_mean")],
+  ]);
   const two = (/** @type {number} */ code) => words.decimals(unroot(code), 2);
 
   return {
@@ -102,12 +106,16 @@ export const view = ({ facts, words, say, choose }) => {
         return [...new Set(heavy.map(name))].slice(0, 4);
       });
       const errors = [0, 1, 2].map((k) => words.decimals(row(frame.errors, k)[slots - 1], 2));
-      readouts.show(errors.map((error) => words("error_value", { error })));
+      const [mean] = frame.mean.values;
+      readouts.show(
+        [...errors, words.decimals(mean, 2)].map((error) => words("error_value", { error })),
+      );
       chart.show(
         frame.errors,
         COLOURS,
         slots,
         words("chart_now", { slots, luna: errors[0], linformer: errors[1] }),
+        { level: mean },
       );
     },
     point([i, j], frame, _, theme) {

@@ -20,6 +20,7 @@ from attn_lib.explorers._heads import (
     HEAD_NAMES,
     KNOWN_HEADS,
     head_label,
+    mean_error,
     passage,
     shaded,
     shown_tokens,
@@ -90,6 +91,7 @@ class _Head:
         self.v = v[0, 0]
         self.weights = softmax_weights(self.q, self.k)[0, 0]
         self.out = self.weights @ self.v
+        self.mean = mean_error(self.out, self.v)
         ranks = range(1, LENGTH + 1)
         self.slots = [centres(self.k[0, 0], count) for count in ranks]
         left, values, right = torch.linalg.svd(self.weights)
@@ -161,6 +163,8 @@ class LunaPacking(Explorer):
     ``errors`` (3, 48) float32
         Error of the output against the number of slots, from 1: Luna, Linformer, and the nearest
         matrix of this rank.
+    ``mean`` (1,) float32
+        The error of giving every query the mean of all values.
     """
 
     head = Choice(
@@ -196,6 +200,7 @@ class LunaPacking(Explorer):
         "pack": "sqrt8",
         "unpack": "sqrt8",
         "errors": "float16",
+        "mean": "float16",
     }
 
     words: ClassVar[Mapping[str, Message]] = {
@@ -212,6 +217,7 @@ class LunaPacking(Explorer):
         "error_luna": "Error with Luna",
         "error_linformer": "With Linformer",
         "error_best": "With the nearest of rank r",
+        "error_mean": "With the mean of the values",
         "error_value": "{error}",
         "chart": "Error of the output, over its size",
         "chart_x": "slots r",
@@ -219,6 +225,13 @@ class LunaPacking(Explorer):
         "name_luna": "Luna",
         "name_linformer": "Linformer, mean pooling",
         "name_best": "nearest matrix of rank r",
+        "name_mean": "mean of the values",
+        "still_pack": "Pack: {slots} slots × {n} tokens",
+        "still_unpack": "Unpack: {n} tokens × {slots} slots",
+        "still_token": "token",
+        "still_slot_axis": "slot",
+        "still": "Error of the output, over its size: Luna {luna}, Linformer {linformer}, mean of"
+        " the values {mean}.",
         "cell": "“{query}” ({i}) reads slot {slot} most, {share} of it. “{key}” ({j}) gets {luna}"
         " of its weight through the slots, {linformer} in Linformer; the head gives {full}.",
         "alt": Plural(
@@ -226,11 +239,11 @@ class LunaPacking(Explorer):
             "Attention weights of layer and head {head} on {n} tokens, and what comes in their"
             " place through one slot: with Luna the output errs by {luna} % of its size, with"
             " Linformer’s mean pooling by {linformer} %, with the nearest matrix of this rank by"
-            " {best} %.",
+            " {best} %, with the mean of the values for all by {mean} %.",
             "Attention weights of layer and head {head} on {n} tokens, and what comes in their"
             " place through {slots} slots: with Luna the output errs by {luna} % of its size, with"
             " Linformer’s mean pooling by {linformer} %, with the nearest matrix of this rank by"
-            " {best} %.",
+            " {best} %, with the mean of the values for all by {mean} %.",
         ),
     }
 
@@ -256,6 +269,7 @@ class LunaPacking(Explorer):
             "pack": shaded(pack),
             "unpack": shaded(unpack),
             "errors": _errors(layer, number, sharpness).copy(),
+            "mean": np.array([one.mean], dtype=np.float32),
         }
 
     @classmethod
@@ -263,13 +277,54 @@ class LunaPacking(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
-        names = ("full", "luna", "linformer")
-        for ax, name in zip(figure.subplots(1, 3), names, strict=True):
-            title = cls._word(name).format(slots=controls["slots"])
+        figure = Figure(figsize=(7.2, 6.2), layout="constrained")
+        upper, (unpack, pack, chart) = figure.subplots(2, 3)
+        query, key = cls._facts()["start"]
+        slots = controls["slots"]
+        titles = {
+            "full": cls._word("full"),
+            "luna": cls._word("luna"),
+            "linformer": cls._said("linformer", slots=slots),
+        }
+        for ax, (name, title) in zip(upper, titles.items(), strict=True):
             figures.matrix(frame[name], title=title, ax=ax)
-            figures.point(ax, *cls._facts()["start"])
+            figures.point(ax, query, key)
+        token, slot = cls._word("still_token"), cls._word("still_slot_axis")
+        for ax, name, said, (x, y) in (
+            (unpack, "unpack", "still_unpack", (slot, token)),
+            (pack, "pack", "still_pack", (token, slot)),
+        ):
+            title = cls._said(said, slots=slots, n=LENGTH)
+            figures.matrix(frame[name], title=title, xlabel=x, ylabel=y, ax=ax)
+        figures.point(unpack, query)
+        unpack.set_aspect("auto")
+        pack.axvspan(key - 0.5, key + 0.5, color=figures.PALETTE[6], alpha=0.25, linewidth=0)
+        pack.set_aspect("auto")
+        names = ("name_luna", "name_linformer", "name_best")
+        figures.curves(
+            np.arange(1, LENGTH + 1),
+            {cls._word(name): row for name, row in zip(names, frame["errors"], strict=True)},
+            xlabel=cls._word("chart_x"),
+            ylabel=cls._word("chart"),
+            logx=True,
+            logy=True,
+            ax=chart,
+        )
+        chart.set_ylim(_LOWEST, _HIGHEST)
+        mean = float(frame["mean"][0])
+        _stills.level(chart, mean, label=cls._word("name_mean"))
+        _stills.marker(chart, slots)
+        now = dict(zip(METHODS, frame["errors"][:, slots - 1], strict=True))
+        numbers = {"luna": now["luna"], "linformer": now["linformer"], "mean": mean}
+        said = cls._said("still", **{name: Rounded(float(x), 2) for name, x in numbers.items()})
+        _stills.note(chart, said)
+        _stills.ticks(chart, (1, 2, 4, 8, 16, 32))
+        chart.legend().remove()
+        lines = [cls._word(name) for name in (*names, "name_mean")]
+        colours = (*figures.PALETTE[:3], figures.PALETTE[6])
+        _stills.legend(chart, dict(zip(lines, colours, strict=True)), lines=True)
         return figure
 
     @classmethod
@@ -280,4 +335,5 @@ class LunaPacking(Explorer):
             "n": LENGTH,
             "slots": controls["slots"],
             **{name: Rounded(float(x), 0) for name, x in zip(METHODS, errors, strict=True)},
+            "mean": Rounded(100 * float(frame["mean"][0]), 0),
         }

@@ -11,6 +11,7 @@ import { hint } from "./front/readouts.mjs";
 /** @import { Coded, MakeView } from "./front/types.d.ts" */
 
 const COLOURS = ["local", "second", "lost-edge"];
+const LOOKS = ["plain", "plain", "dashed"];
 
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
@@ -37,7 +38,10 @@ export const view = ({ facts, words, say, choose }) => {
   const last = side(costs.el);
 
   const lines = (/** @type {Coded} */ array) =>
-    COLOURS.map((colour, r) => /** @type {[string, any]} */ ([colour, row(array, r)]));
+    COLOURS.map(
+      // DeepNorm's line would hide Post-LN's.
+      (colour, r) => /** @type {[string, any, string]} */ ([colour, row(array, r), LOOKS[r]]),
+    );
   const each = (/** @type {string[]} */ values) =>
     words.list(values.map((value, r) => words("named", { name: names[r], value })));
   /** @param {Coded} array @param {number} k */

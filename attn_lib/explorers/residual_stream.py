@@ -139,27 +139,54 @@ class ResidualStream(Explorer):
     @classmethod
     def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(7.4, 3.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        trained = controls["model"] == "trained"
+        figure = Figure(figsize=(7.4, 3.4), layout="constrained")
+        left, right, *rest = figure.subplots(1, 3 if trained else 2)
+        costs = rest[0] if rest else None
         depth = frame["cosines"].shape[1]
         figures.curves(
             np.arange(depth + 1),
             {NORMS[norm]: 10.0**row for norm, row in zip(STREAMS, frame["sizes"], strict=True)},
             xlabel=cls._word("sizes_x"),
-            ylabel=cls._word("sizes"),
+            ylabel="",
+            title=cls._word("sizes"),
             logy=True,
+            dashed=(NORMS["deep"],),
             ax=left,
         )
         figures.curves(
             np.arange(1, depth + 1),
             {NORMS[norm]: row for norm, row in zip(STREAMS, frame["cosines"], strict=True)},
             xlabel=cls._word("cosines_x"),
-            ylabel=cls._word("cosines"),
+            ylabel="",
+            title=cls._word("cosines"),
+            dashed=(NORMS["deep"],),
             ax=right,
         )
+        left.set_ylim(*(10.0**end for end in cls._facts()["sizes"]))
+        right.set_ylim(0, 1.03)
+        blocks = np.arange(1, depth + 1)
+        if costs is not None:
+            lines = {NORMS[n]: row for n, row in zip(STREAMS, frame["costs"], strict=True)}
+            names: dict[str, Any] = {
+                "xlabel": cls._word("cosines_x"),
+                "title": cls._word("costs"),
+                "ylabel": "",
+            }
+            figures.curves(blocks, lines, **names, dashed=(NORMS["deep"],), ax=costs)
+        at = min(cls._facts()["start"][1], depth - 1) + 1
+        for ax in figure.axes:
+            _stills.marker(ax, at)
+            ax.title.set_fontsize("small")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.legend().remove()
+        marks = dict(zip((NORMS[norm] for norm in STREAMS), figures.PALETTE, strict=False))
+        _stills.legend(left, marks, lines=True)
         return figure
 
     @classmethod

@@ -205,6 +205,8 @@ class SparsePatterns(Explorer):
         "missed": "Pairs two steps miss",
         "missed_value": "{missed} of {pairs}",
         "chart": "Pairs in the pattern against the stride",
+        "still_chart_short": "Pairs in the pattern",
+        "still_path": "the way from a key to its query, for the marked pair",
         "chart_x": "stride l",
         "chart_now": "l = {stride}: {edges}",
         "chart_apart": "l = {stride}: {local} and {summary}",
@@ -267,9 +269,57 @@ class SparsePatterns(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        figure = Figure(figsize=(4.6, 4.6), layout="constrained")
-        figures.mask(frame["local"] | frame["summary"], ax=figure.subplots())
+        blue, _, green, pink, yellow, *_, grey = figures.PALETTE
+        apart = len(frame["edges"]) > 1
+        sets = (blue, yellow, green) if apart else (blue, blue, blue)
+        kinds = frame["local"] + 2 * frame["summary"].astype(int)
+        past = np.tri(LENGTH, dtype=bool)
+        reached = frame["via"] != LOST
+        # As in the live picture: the future, the sets, and whether two steps reach a pair.
+        codes = np.where(past, 1 + kinds + np.where(reached, 0, 4), 0)
+        faint, lost, edge = f"{grey}33", f"{pink}66", pink
+        colours = ["#00000000", faint, *sets, lost, edge, edge, edge]
+        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        labels = {"xlabel": cls._word("key"), "ylabel": cls._word("query")}
+        _stills.classes(left, codes, colours, **labels)
+        i, j = cls._facts()["start"]
+        figures.point(left, i, j)
+        m = int(frame["via"][i, j])
+        steps = [(j, j), (m, j), (m, m), (i, m), (i, i)] if m < DIRECT else []
+        if m == DIRECT:
+            steps = [(j, j), (i, j), (i, i)]
+        if steps:
+            rows, columns = zip(*steps, strict=True)
+            left.plot(columns, rows, color=figures.PALETTE[1], linewidth=1.4, marker=".")
+        names = ("local", "summary") if apart else ("merged",)
+        figures.curves(
+            np.arange(1, LENGTH + 1),
+            {cls._word(n): row for n, row in zip(names, frame["edges_by_stride"], strict=True)},
+            xlabel=cls._word("chart_x"),
+            ylabel="",
+            logx=True,
+            title=cls._word("still_chart_short"),
+            ax=right,
+        )
+        right.set_ylim(bottom=0)
+        right.legend().remove()
+        if apart:
+            right.get_lines()[1].set_color(yellow)
+        _stills.ticks(right, (1, 2, 4, 8, 16, 32, 64, 128))
+        _stills.marker(right, controls["stride"])
+        kinds_shown = {1: "local", 2: "summary", 3: "both"} if apart else {1: "merged"}
+        marks = {cls._word(name): colours[1 + kind] for kind, name in kinds_shown.items()}
+        marks[cls._word("reached")] = faint
+        if not reached[past].all():
+            marks[cls._word("lost")] = lost
+        if (codes > 5).any():
+            marks[cls._word("lost_edge")] = edge
+        if steps:
+            marks[cls._word("still_path")] = figures.PALETTE[1]
+        _stills.legend(left, marks, columns=3)
         return figure
 
     @classmethod

@@ -41,6 +41,7 @@ export const view = ({ facts, words, say, choose }) => {
   const readouts = new Readouts([
     words("mass"),
     words("moved"),
+    words("mean"),
     words("nobody"),
     words("pairs", { cells: words.whole(facts.cells) }),
   ]);
@@ -60,7 +61,7 @@ export const view = ({ facts, words, say, choose }) => {
     start: [facts.start, null],
     limits: [n, n],
     layout: (width) => matrix.layout(beside(width)),
-    draw({ weights, order, scores, mass, head_moved, chosen_by }, { topk }, theme) {
+    draw({ weights, order, scores, mass, head_moved, head_mean, chosen_by }, { topk }, theme) {
       for (let i = 0; i < n; i++)
         for (let rank = 0; rank < n; rank++) {
           const at = i * n + order.values[i * n + rank];
@@ -75,6 +76,7 @@ export const view = ({ facts, words, say, choose }) => {
       readouts.show([
         words("mass_value", { mass: percent(held) }),
         words("moved_value", { moved: percent(head_moved.values[0]) }),
+        words("moved_value", { moved: percent(head_mean.values[0]) }),
         words("nobody_value", {
           count: [...chosen_by.values].filter((count) => count === 0).length,
           n,
@@ -83,7 +85,7 @@ export const view = ({ facts, words, say, choose }) => {
       ]);
       bars.scale(Math.floor(Math.min(...scores.values)), Math.ceil(Math.max(...scores.values)));
     },
-    point([i, j], { weights, order, scores, mass, moved, chosen_by }, { topk }, theme) {
+    point([i, j], { weights, order, scores, mass, moved, mean, chosen_by }, { topk }, theme) {
       const keys = row(order, i);
       const sorted = row(scores, i);
       const rank = j === null ? null : ranks[i * n + j];
@@ -111,7 +113,11 @@ export const view = ({ facts, words, say, choose }) => {
         const best = [...keys.subarray(0, Math.min(3, topk))].map((k) =>
           words("top", { token: name(k), weight: weight(k) }),
         );
-        const whole = { mass: words.decimals(mass.values[i], 2), moved: percent(moved.values[i]) };
+        const whole = {
+          mass: words.decimals(mass.values[i], 2),
+          moved: percent(moved.values[i]),
+          mean: percent(mean.values[i]),
+        };
         say(words("row", { ...query, ...whole, top: words.list(best) }));
       } else {
         const pair = {

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import HEADS, LAYERS, passage, plain_tokens, shown_tokens
+from attn_lib.explorers._heads import (
+    HEADS,
+    LAYERS,
+    mean_error,
+    passage,
+    plain_tokens,
+    shown_tokens,
+)
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.explicit_sparse import explicit_sparse_attention, explicit_sparse_weights
@@ -57,6 +64,8 @@ class TopKSelection(Explorer):
         Distance between the outputs with and without the selection, over the length of the latter.
     ``head_moved`` (1,) float32
         The same of all outputs together: Frobenius norms.
+    ``mean``, ``head_mean`` (64,), (1,) float32
+        The two distances of the mean of all values, which needs no attention at all.
     ``chosen_by`` (64,) uint8
         How many queries keep a key. One that nobody keeps gets no gradient as a key or value here.
     """
@@ -91,6 +100,8 @@ class TopKSelection(Explorer):
         "mass": "float16",
         "moved": "float16",
         "head_moved": "float16",
+        "mean": "float16",
+        "head_mean": "float16",
         "chosen_by": "uint8",
     }
 
@@ -107,6 +118,7 @@ class TopKSelection(Explorer):
         "mass_value": "{mass} %",
         "moved": "Output moves by",
         "moved_value": "{moved} % of its length",
+        "mean": "With the mean of the values for all, by",
         "pairs": "Pairs kept, of n² = {cells}",
         "pairs_value": "{pairs}",
         "nobody": "Keys that nobody keeps",
@@ -116,19 +128,26 @@ class TopKSelection(Explorer):
         "bars_note": "threshold {threshold}: {topk} of {n} keys reach it",
         "bar": "“{key}”, rank {rank}, score {score}",
         "row": "“{token}” ({i}) keeps {top} … The keys kept hold {mass} of its weight; its output"
-        " moves by {moved} % of its length.",
+        " moves by {moved} % of its length. The mean of all values would move it by {mean} %.",
         "top": "“{token}” {weight}",
         "kept": "“{token}” ({i}) keeps “{key}” ({j}): rank {rank}, score {score}, weight {weight}"
         " before the others were dropped.",
         "lost": "“{token}” ({i}) drops “{key}” ({j}): rank {rank}, score {score} below the"
         " threshold {threshold}. Its weight of {weight} goes to the keys kept, and it gets no"
         " gradient from this query.",
+        "still": "Weight kept: {mass} %. The output moves by {moved} % of its length; with the mean"
+        " of the values, by {mean} %.",
+        "still_scores": "Scores of the marked query, sorted",
+        "still_rank": "rank",
+        "still_threshold": "threshold",
         "alt": Plural(
             "topk",
             "Layer {layer}, head {head}: each of {n} queries keeps its best key. These keys hold"
-            " {mass} % of the weight, and the output moves by {moved} % of its length.",
+            " {mass} % of the weight, and the output moves by {moved} % of its length; the mean of"
+            " the values would move it by {mean} %.",
             "Layer {layer}, head {head}: each of {n} queries keeps its {topk} best keys. They hold"
-            " {mass} % of the weight, and the output moves by {moved} % of its length.",
+            " {mass} % of the weight, and the output moves by {moved} % of its length; the mean of"
+            " the values would move it by {mean} %.",
         ),
     }
 
@@ -150,6 +169,7 @@ class TopKSelection(Explorer):
         exact = softmax_attention(q, k, v)
         miss = explicit_sparse_attention(q, k, v, topk=topk) - exact
         moved = miss.norm(dim=-1) / exact.norm(dim=-1)
+        even = v.mean(dim=-2, keepdim=True) - exact
         return {
             "weights": full[0, 0].numpy().clip(0, 1).astype(np.float32),
             "order": order,
@@ -157,6 +177,8 @@ class TopKSelection(Explorer):
             "mass": (full * chosen).sum(dim=-1)[0, 0].numpy().astype(np.float32),
             "moved": moved[0, 0].numpy().astype(np.float32),
             "head_moved": (miss.norm() / exact.norm()).reshape(1).numpy().astype(np.float32),
+            "mean": (even.norm(dim=-1) / exact.norm(dim=-1))[0, 0].numpy().astype(np.float32),
+            "head_mean": np.array([mean_error(exact, v)], dtype=np.float32),
             "chosen_by": chosen[0, 0].sum(dim=0).numpy().astype(np.uint8),
         }
 
@@ -165,14 +187,36 @@ class TopKSelection(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
-        kept = np.zeros_like(frame["weights"])
-        columns = frame["order"][:, : controls["topk"]].astype(int)
-        np.put_along_axis(kept, columns, np.take_along_axis(frame["weights"], columns, 1), 1)
-        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+        topk, query = controls["topk"], cls._facts()["start"]
+        dropped = np.ones((LENGTH, LENGTH), dtype=bool)
+        np.put_along_axis(dropped, frame["order"][:, :topk].astype(int), False, 1)
+        figure = Figure(figsize=(7.2, 9.2), layout="constrained")
+        upper, lower = figure.subplots(2, 1, height_ratios=(5, 1))
         tokens = plain_tokens(LENGTH)
-        ax = figures.matrix(kept, tokens=tokens, ax=figure.subplots())
-        figures.point(ax, cls._facts()["start"])
+        ax = figures.matrix(frame["weights"], tokens=tokens, dropped=dropped, ax=upper)
+        figures.point(ax, query)
+        blue, _, _, pink, *_, grey = figures.PALETTE
+        for key in np.flatnonzero(frame["chosen_by"] == 0):
+            ax.axvspan(key - 0.5, key + 0.5, color=grey, alpha=0.25, linewidth=0)
+        numbers = {"mass": frame["mass"].mean(), "moved": frame["head_moved"][0]}
+        numbers["mean"] = frame["head_mean"][0]
+        shown = {name: Rounded(100 * float(x), 0) for name, x in numbers.items()}
+        _stills.note(ax, cls._said("still", **shown))
+        _stills.scale(ax, label=cls._word("ramp"))
+        scores = frame["scores"][query]
+        _stills.bars(
+            lower,
+            scores,
+            [blue if rank < topk else pink for rank in range(LENGTH)],
+            base=float(np.floor(frame["scores"].min())),
+            xlabel=cls._word("still_rank"),
+            title=cls._word("still_scores"),
+        )
+        _stills.level(lower, float(scores[topk - 1]), label=cls._word("still_threshold"))
+        marks = {cls._word("ramp"): blue, cls._word("dropped"): pink, cls._word("unread"): grey}
+        _stills.legend(ax, marks)
         return figure
 
     @classmethod
@@ -183,6 +227,7 @@ class TopKSelection(Explorer):
             "n": LENGTH,
             "mass": Rounded(100 * float(frame["mass"].mean()), 0),
             "moved": Rounded(100 * float(frame["head_moved"][0]), 0),
+            "mean": Rounded(100 * float(frame["head_mean"][0]), 0),
         }
 
 

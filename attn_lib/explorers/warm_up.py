@@ -71,8 +71,10 @@ class WarmUp(Explorer):
         "curves_x": "step",
         "finals": "Held-out loss at the end, by learning rate",
         "finals_x": "learning rate, in thousandths",
-        "rate": "learning rate",
-        "held_out": "held-out loss at the end",
+        "still_rate": "learning rate",
+        "still_held_out": "held-out loss at the end",
+        "still": "Held-out loss, best and worst seed: Post-LN {low} and {high}, the other form"
+        " {best} and {worst}",
         "help": "Point at, tap, or move along the curves with the arrow keys.",
         **NORMS,
         "seeds": "One line for each of {seeds} seeds.",
@@ -117,32 +119,48 @@ class WarmUp(Explorer):
         from matplotlib.figure import Figure
 
         from attn_lib import figures
+        from attn_lib.explorers import _stills
 
         recorded = training_runs()
         figure = Figure(figsize=(7.4, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         names = (NORMS["post"], NORMS[controls["other"]])
-        figures.curves(
-            recorded.steps,
-            {name: rows.mean(axis=0) for name, rows in zip(names, frame["curves"], strict=True)},
-            xlabel=cls._word("curves_x"),
-            ylabel=cls._word("curves"),
-            ax=left,
+        blue, orange, *_ = figures.PALETTE
+        for ax, xs, name, labels in (
+            (left, recorded.steps, "curves", ("curves_x", "curves")),
+            (right, recorded.rates, "finals", ("still_rate", "still_held_out")),
+        ):
+            xlabel, ylabel = map(cls._word, labels)
+            figures.curves(xs, {}, xlabel=xlabel, ylabel=ylabel, ax=ax)
+            # A line a seed, Post-LN on top.
+            for form, colour in ((1, orange), (0, blue)):
+                for row in frame[name][form]:
+                    point = "o" if name == "finals" else ""
+                    ax.plot(xs, row, color=colour, linewidth=1.2, marker=point, markersize=4)
+            ax.set_ylim(_LOW, _HIGH)
+        right.set_xscale("log")
+        _stills.ticks(right, recorded.rates)
+        _stills.marker(right, float(controls["rate"]))
+        post, other = (
+            [float(x) for x in (rows.min(), rows.max())] for rows in cls._ends(frame, controls)
         )
-        figures.curves(
-            recorded.rates,
-            {name: rows.mean(axis=0) for name, rows in zip(names, frame["finals"], strict=True)},
-            xlabel=cls._word("rate"),
-            ylabel=cls._word("held_out"),
-            logx=True,
-            ax=right,
-        )
+        numbers = {"low": post[0], "high": post[1], "best": other[0], "worst": other[1]}
+        said = {key: Rounded(x, 2) for key, x in numbers.items()}
+        _stills.note(left, cls._said("still", **said))
+        marks = dict(zip(names, (blue, orange), strict=True))
+        seeds = frame["curves"].shape[1]
+        _stills.legend(left, {**marks, cls._said("seeds", seeds=seeds): ""}, lines=True)
         return figure
 
     @classmethod
+    def _ends(cls, frame: dict[str, NDArray[Any]], controls: Mapping[str, Any]) -> NDArray[Any]:
+        """Return the held-out losses at the chosen rate: (forms, seeds)."""
+        ends: NDArray[Any] = frame["finals"][:, :, RATES.index(controls["rate"])]
+        return ends
+
+    @classmethod
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
-        at = RATES.index(controls["rate"])
-        losses = frame["finals"][:, :, at].mean(axis=1)
+        losses = cls._ends(frame, controls).mean(axis=1)
         post, other = (Rounded(float(loss), 2) for loss in losses)
         chosen = {"rate": controls["rate"], "warmup": controls["warmup"]}
         return "alt", {**chosen, "name": NORMS[controls["other"]], "post": post, "other": other}

@@ -116,9 +116,9 @@ def colours_of(root: Locator, names: list[str]) -> list[np.ndarray]:
     return [rgb(value) for value in values]
 
 
-def signed_cells(root: Locator, codes: np.ndarray) -> np.ndarray:
-    """Return the colours of codes whose zero is 128."""
-    places = np.rint(255 * np.minimum(1, np.abs(codes.astype(int) - 128) / 127)) / 255
+def signed_cells(root: Locator, codes: np.ndarray, top: int = 127) -> np.ndarray:
+    """Return the colours of codes whose zero is 128, with the full colour `top` from it."""
+    places = np.rint(255 * np.minimum(1, np.abs(codes.astype(int) - 128) / top)) / 255
 
     def blend(*names: str) -> np.ndarray:
         stops = np.array(colours_of(root, list(names)))

@@ -54,7 +54,8 @@ def check_both(root: Locator) -> None:
     for place, name in enumerate(("full", "weights")):
         matrix = root.locator(".ax-matrix").nth(place)
         drawn = np.array(matrix.evaluate(READ_CELLS, LENGTH)).reshape(LENGTH, LENGTH, 3)
-        assert np.abs(drawn - signed_cells(root, frame[name])).max() <= 1
+        top = int(np.abs(frame[name].astype(int) - 128).max())
+        assert np.abs(drawn - signed_cells(root, frame[name], top)).max() <= 1
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -75,6 +76,8 @@ def test_the_switches_change_one_matrix_and_the_curve(
     expect(values.first).to_have_text("15 %")
     expect(values.nth(1)).to_have_text("64 of 64")
     expect(values.nth(3)).to_have_text("none: not an average (5.8)")
+    error, mean = CosineReweighting.compute(relu=False)["errors"]
+    expect(values.nth(4)).to_have_text(f"{error:.2f} ({mean:.2f})")
     assert line.get_attribute("d") != before
     control(root, "cosine").uncheck()
     settle(root, "cosine", True)

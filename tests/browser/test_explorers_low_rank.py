@@ -1,6 +1,7 @@
 """The explorer of low-rank attention in a real browser: two matrices, words and charts."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -132,10 +133,13 @@ def test_the_charts_mark_the_rank_and_its_numbers(
     heights = []
     for _ in range(3):
         state = state_of(root)
-        share, error, negative, sums = LowRankAttention.compute(**state)["facts"].tolist()
+        frame = LowRankAttention.compute(**state)
         shown = root.locator(".ax-readout").all_inner_texts()
-        for text, wanted in zip(shown, (share, error, negative, sums), strict=True):
-            assert float(text.rstrip(" %")) == pytest.approx(wanted, rel=0.02, abs=0.6)
+        wanted = [frame["spectrum"][:, state["rank"] - 1]]
+        wanted += [[number] for number in (*frame["facts"][1:], *frame["mean"])]
+        for text, numbers in zip(shown, wanted, strict=True):
+            found = [float(part) for part in re.findall(r"[\d.]+", text)]
+            assert found == pytest.approx(list(numbers), rel=0.02, abs=0.6)
         dots = root.locator(".ax-chart").nth(1).locator("circle")
         assert dots.count() == len(METHODS)
         heights.append([float(dot.get_attribute("cy")) for dot in dots.all()])

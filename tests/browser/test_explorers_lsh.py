@@ -239,3 +239,6 @@ def test_a_pair_is_said_in_words(
     frame = LSHBuckets.compute(**state)
     caught = 100.0 if kind is None else float(np.float16(frame["caught"][kind, 3]))
     expect(root.locator(".ax-readout").nth(1)).to_have_text(f"{caught:.0f} %")
+    error = 0.0 if kind is None else float(np.float16(frame["errors"][kind, 3]))
+    for place, value in ((3, error), (4, float(np.float16(frame["mean"][0])))):
+        expect(root.locator(".ax-readout").nth(place)).to_have_text(f"{value:.2f}")

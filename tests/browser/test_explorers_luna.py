@@ -150,9 +150,10 @@ def test_the_chart_and_the_readouts_give_the_errors(
     settle(root, "slots", 8)
     root.get_by_role("button", name="Pause Slots r").click()
     state = state_of(root)
-    wanted = LunaPacking.compute(**state)["errors"][:, state["slots"] - 1]
+    frame = LunaPacking.compute(**state)
+    wanted = frame["errors"][:, state["slots"] - 1]
     shown = [float(text) for text in root.locator(".ax-readout").all_inner_texts()]
-    assert shown == pytest.approx(wanted.tolist(), abs=0.01)
+    assert shown == pytest.approx([*wanted, *frame["mean"]], abs=0.01)
     dots = root.locator(".ax-chart circle")
     assert dots.count() == len(METHODS)
     heights = [float(dot.get_attribute("cy")) for dot in dots.all()]

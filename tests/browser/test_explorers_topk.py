@@ -50,7 +50,8 @@ def sentence(state: dict[str, Any], i: int, j: int | None = None) -> str:
             WORDS["top"].format(token=names[k], weight=weight(frame, i, k)) for k in best
         )
         mass = f"{float(np.float16(frame['mass'][i])):.2f}"
-        return WORDS["row"].format(**query, top=top, mass=mass, moved=percent(frame["moved"][i]))
+        moved = {name: percent(frame[name][i]) for name in ("moved", "mean")}
+        return WORDS["row"].format(**query, top=top, mass=mass, **moved)
     rank = order.index(j)
     pair = {"key": names[j], "j": j, "rank": rank + 1, "weight": weight(frame, i, j)}
     pair |= {"score": number(frame["scores"][i, rank])}
@@ -136,6 +137,7 @@ def test_the_readouts_are_the_heads(offline_page: MakePage, write_page: Callable
     assert shown == [
         f"{100 * mass:.0f} %",
         WORDS["moved_value"].format(moved=percent(frame["head_moved"][0])),
+        WORDS["moved_value"].format(moved=percent(frame["head_mean"][0])),
         f"{nobody} of 64",
         "256",
     ]

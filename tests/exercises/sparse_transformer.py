@@ -1,4 +1,4 @@
-"""Answers to chapter 01: the positions that somebody still reads in the fixed pattern."""
+"""Answers to chapter 01: the positions that are still read in the fixed pattern."""
 
 from exercises.answers import accepted, refused
 
@@ -32,12 +32,12 @@ def everything(i, stride, summary):
     return set(range(i + 1))
 
 
-@refused(r"i = 0, .*: somebody still reads 0")
+@refused(r"i = 0, .*: 0 is still read")
 def only_the_summary_columns(i, stride, summary):
     return columns(i, stride, summary)
 
 
-@refused(r"i = 9, stride 4, summary 1: somebody still reads 3")
+@refused(r"i = 9, stride 4, summary 1: 3 is still read")
 def only_the_block(i, stride, summary):
     return block(i, stride)
 
@@ -47,27 +47,27 @@ def a_window_for_the_block(i, stride, summary):
     return {j for j in range(i + 1) if i - j < stride} | columns(i, stride, summary)
 
 
-@refused(r"i = 11, .*: somebody still reads 8")
+@refused(r"i = 11, .*: 8 is still read")
 def the_block_is_dropped_at_its_end(i, stride, summary):
     return set(range((i + 1) // stride * stride, i + 1)) | columns(i, stride, summary)
 
 
-@refused(r"i = 9, .*: somebody still reads 3")
+@refused(r"i = 9, .*: 3 is still read")
 def one_column_too_few(i, stride, summary):
     return block(i, stride) | columns(i, stride, summary - 1)
 
 
-@refused(r"i = 9, .*: somebody still reads 3")
+@refused(r"i = 9, .*: 3 is still read")
 def the_first_columns_of_each_block(i, stride, summary):
     return block(i, stride) | {j for j in range(i + 1) if j % stride < summary}
 
 
-@refused(r"i = 23, stride 8, summary 8: somebody still reads 0")
+@refused(r"i = 23, stride 8, summary 8: 0 is still read")
 def one_column_whatever_the_summary(i, stride, summary):
     return block(i, stride) | columns(i, stride, 1)
 
 
-@refused(r"i = 9, .*: somebody still reads 3")
+@refused(r"i = 9, .*: 3 is still read")
 def the_strided_pattern(i, stride, summary):
     return block(i, stride) | {j for j in range(i + 1) if (i - j) % stride == 0}
 

@@ -12,6 +12,7 @@ export function chart({ title, label = title, size, attributes = { role: "img" }
   const parts = {
     axes: svg("g", { class: "ax-chart-axes" }),
     band: svg("path", { class: "ax-chart-band" }),
+    level: svg("line", { class: "ax-chart-level", x1: left, x2: width - right }),
     marker: svg("line", { class: "ax-chart-marker", y1: top, y2: height - bottom }),
     lines: svg("g", { class: "ax-chart-lines" }),
     dots: svg("g"),
@@ -32,6 +33,8 @@ export function chart({ title, label = title, size, attributes = { role: "img" }
   const write = (/** @type {string} */ content, /** @type {object} */ place) =>
     parts.axes.append(svg("text", place, content));
 
+  parts.level.style.display = "none";
+
   return {
     ...parts,
     picture,
@@ -50,14 +53,24 @@ export function chart({ title, label = title, size, attributes = { role: "img" }
         write(text, { x: x(value), y: height - bottom + 14, "text-anchor": "middle" });
       write(xLabel, { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" });
     },
-    /** Draws lines of a colour each, with a dot each for `mark`.
-     * @param {[colour: string, d: string][]} curves */
+    /** A height to compare the lines with; none without one.
+     * @param {number | null} y */
+    level(y) {
+      parts.level.style.display = y === null ? "none" : "";
+      if (y === null) return;
+      parts.level.setAttribute("y1", y);
+      parts.level.setAttribute("y2", y);
+    },
+    /** Draws lines of a colour each, with a dot each for `mark`. A look is "dashed" or "thin".
+     * @param {[colour: string, d: string, look?: string][]} curves */
     draw(curves) {
       const style = (/** @type {string} */ what, /** @type {string} */ colour) => ({
         style: `${what}: var(--ax-${colour})`,
       });
       parts.lines.replaceChildren(
-        ...curves.map(([colour, d]) => svg("path", { d, ...style("stroke", colour) })),
+        ...curves.map(([colour, d, look]) =>
+          svg("path", { d, class: `ax-line-${look ?? "plain"}`, ...style("stroke", colour) }),
+        ),
       );
       parts.dots.replaceChildren(
         ...curves.map(([colour]) => svg("circle", { r: 3.5, ...style("fill", colour) })),

@@ -27,7 +27,8 @@ import { clamp, nearest } from "./numbers.mjs";
  * @property {number[]} xTicks
  * @property {string} xLabel
  * @property {boolean} [isLog]
- * @property {[colour: string, heights: ArrayLike<number>][]} lines
+ * @property {[colour: string, heights: ArrayLike<number>, look?: string][]} lines
+ * @property {number | null} [level] a height to compare them with
  * @property {[lows: ArrayLike<number>, highs: ArrayLike<number>] | null} [band]
  */
 
@@ -101,7 +102,7 @@ export class CurveChart {
   }
 
   /** @param {Curves} curves */
-  show({ xs, xTicks, xLabel, isLog = false, lines, band = null }) {
+  show({ xs, xTicks, xLabel, isLog = false, lines, band = null, level = null }) {
     const { width, left, right } = this.size;
     const [first, last] = [xs[0], xs[xs.length - 1]];
     /** @param {number} value */
@@ -114,7 +115,10 @@ export class CurveChart {
     this.chart.scale(this.x, (value) => this.y(value), named, this.yTicks, xLabel);
     const places = xs.map(this.x);
     const ys = (/** @type {ArrayLike<number>} */ heights) => xs.map((_, k) => this.y(heights[k]));
-    this.chart.draw(lines.map(([colour, heights]) => [colour, through(places, ys(heights))]));
+    this.chart.draw(
+      lines.map(([colour, heights, look]) => [colour, through(places, ys(heights)), look]),
+    );
+    this.chart.level(level === null ? null : this.y(level));
     const back = [...places].reverse();
     const edge =
       band && `${through([...places, ...back], [...ys(band[0]), ...ys(band[1]).reverse()])}Z`;

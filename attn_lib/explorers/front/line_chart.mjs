@@ -37,8 +37,9 @@ export class LineChart {
   }
 
   /** @param {Coded} array rows of equal length, at x = 1, 2, 3 …
-   * @param {string[]} colours @param {number} x @param {string} note */
-  show(array, colours, x, note) {
+   * @param {string[]} colours @param {number} x @param {string} note
+   * @param {{ level?: number | null, looks?: string[] }} [more] a height to compare with, and the looks of the lines */
+  show(array, colours, x, note, { level = null, looks = [] } = {}) {
     const [count, length] = array.shape;
     if (array !== this.array) {
       this.array = array;
@@ -46,8 +47,11 @@ export class LineChart {
       const xs = Array.from({ length }, (_, k) => this.x(k + 1));
       const ys = (/** @type {number} */ r) =>
         xs.map((_, k) => this.y(array.values[r * length + k]));
-      this.chart.draw(colours.slice(0, count).map((colour, r) => [colour, through(xs, ys(r))]));
+      this.chart.draw(
+        colours.slice(0, count).map((colour, r) => [colour, through(xs, ys(r)), looks[r]]),
+      );
     }
+    this.chart.level(level === null ? null : this.y(level));
     const heights = Array.from({ length: count }, (_, r) =>
       this.y(array.values[r * length + x - 1]),
     );

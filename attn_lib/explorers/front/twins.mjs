@@ -25,10 +25,10 @@ export function twins({ n, labels, titles, axes, onPick }) {
     layout(width) {
       for (const matrix of both) matrix.layout(shared(width, 2, 1));
     },
-    /** @param {[ArrayLike<number>, ArrayLike<number>]} cells @param {Uint32Array} table */
-    paint(cells, table) {
+    /** @param {[ArrayLike<number>, ArrayLike<number>]} cells @param {Uint32Array | Uint32Array[]} tables for both, or each its own */
+    paint(cells, tables) {
       both.forEach((matrix, k) => {
-        matrix.paint(cells[k], table);
+        matrix.paint(cells[k], Array.isArray(tables) ? tables[k] : tables);
       });
     },
     /** @param {number} i @param {number} j @param {Theme} theme */
