@@ -9,7 +9,7 @@ from pathlib import Path
 
 from myst_nb.core.read import read_myst_markdown_notebook
 
-__all__ = ["ROOT", "Cell", "code_cells", "fingerprint", "imports_apart", "needed", "run"]
+__all__ = ["ROOT", "Cell", "apart", "code_cells", "fingerprint", "needed", "run"]
 
 ROOT = Path(__file__).resolve().parents[1]
 ALWAYS_THERE = {*dir(builtins), "__name__"}
@@ -80,20 +80,31 @@ def run(cells: list[Cell]) -> dict[str, object]:
     return names
 
 
-def imports_apart(cells: list[Cell]) -> list[Cell]:
-    """Make two of each cell that imports and does something else, so that each can be had alone."""
+def apart(cells: list[Cell]) -> list[Cell]:
+    """Take cells to pieces, in their order: the imports, each function and class, and the rest.
+
+    So a function can be had without what its cell does besides.
+    """
     found = []
     for cell in cells:
-        lines: tuple[list[str], list[str]] = ([], [])
-        imports = {
-            number
-            for statement in ast.parse(cell.source).body
-            if isinstance(statement, ast.Import | ast.ImportFrom)
-            for number in range(statement.lineno, (statement.end_lineno or 0) + 1)
-        }
-        for number, line in enumerate(cell.source.splitlines(), start=1):
-            lines[number not in imports].append(line)
-        found += [Cell("\n".join(part)) for part in lines if any(line.strip() for line in part)]
+        lines = cell.source.splitlines()
+        imports: list[str] = []
+        pieces: list[list[str]] = [[]]
+        end = 0
+        for statement in ast.parse(cell.source).body:
+            decorators = getattr(statement, "decorator_list", [])
+            first = min([statement.lineno, *(one.lineno for one in decorators)]) - 1
+            pieces[-1] += lines[end:first]
+            end = statement.end_lineno or first + 1
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                imports += lines[first:end]
+            elif isinstance(statement, ast.FunctionDef | ast.ClassDef):
+                pieces += [lines[first:end], []]
+            else:
+                pieces[-1] += lines[first:end]
+        pieces[-1] += lines[end:]
+        sources = ["\n".join(piece).strip("\n") for piece in (imports, *pieces)]
+        found += [Cell(source) for source in sources if source.strip()]
     return found
 
 

@@ -22,7 +22,7 @@ import torch
 
 from attn_lib.data._pages import SCHEMA_VERSION
 from benchmarks import record
-from benchmarks.cells import ROOT, Cell, code_cells, fingerprint, imports_apart, needed, run
+from benchmarks.cells import ROOT, Cell, apart, code_cells, fingerprint, needed, run
 
 __all__ = ["EXPERIMENTS", "cells_of", "main"]
 
@@ -41,7 +41,7 @@ DIGITS = 6
 
 def cells_of(page: str, experiment: str) -> list[Cell]:
     """Return the cells of a page that an experiment needs."""
-    return needed(imports_apart(code_cells(BOOK / f"{page}.md")), experiment)
+    return needed(apart(code_cells(BOOK / f"{page}.md")), experiment)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.cells import ROOT, Cell, code_cells, fingerprint, imports_apart, needed, run
+from benchmarks.cells import ROOT, Cell, apart, code_cells, fingerprint, needed, run
 
 
 @pytest.fixture
@@ -81,10 +81,16 @@ def test_the_fingerprint_is_that_of_the_source(cells):
     assert fingerprint([Cell("a = 1\nb = 2")]) != fingerprint([Cell("a = 1"), Cell("b = 2")])
 
 
-def test_imports_can_be_had_without_what_else_their_cell_does():
-    source = "from math import (\n    pi,\n    tau,\n)\nx = 1  # one\nimport ast\ny = x + pi"
-    apart = imports_apart([Cell(source), Cell("import ast"), Cell("z = 1\n")])
-    sources = ["from math import (\n    pi,\n    tau,\n)\nimport ast", "x = 1  # one\ny = x + pi"]
-    assert [cell.source for cell in apart] == [*sources, "import ast", "z = 1"]
-    assert needed(apart, "tau") == [apart[0]]
-    assert needed(apart, "y") == apart[:2]
+def test_a_cell_can_be_taken_to_pieces():
+    function = "@kindly\ndef f():\n    return x + pi"
+    source = (
+        f"from math import (\n    pi,\n    tau,\n)\nx = 1  # one\nimport ast\n{function}\ny = f()"
+    )
+    pieces = apart([Cell(source), Cell("import ast"), Cell("z = 1\n")])
+    imports = "from math import (\n    pi,\n    tau,\n)\nimport ast"
+    wanted = [imports, "x = 1  # one", function, "y = f()", "import ast", "z = 1"]
+    assert [piece.source for piece in pieces] == wanted
+    assert needed(pieces, "tau") == [pieces[0]]
+    assert (
+        needed(apart([Cell("import a\nx = a.b\nclass A:\n    c = x")]), "x")[1].source == "x = a.b"
+    )
