@@ -30,7 +30,9 @@ BOOK = ROOT / "book"
 RESULTS = Path(__file__).resolve().parent / "results" / "pages"
 EXPERIMENTS: dict[str, tuple[str, ...]] = {
     "04-reformer": ("copying",),
+    "05-linformer": ("slots_of_a_text",),
     "07-luna": ("fitted_slots", "names_trial", "places_trial", "slots_and_names"),
+    "08-efficient-attention": ("sharpness", "own_axes"),
     "09-linear-transformer": ("copying", "longer_words"),
     "10-cosformer": ("language_models",),
 }
