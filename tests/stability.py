@@ -43,6 +43,8 @@ import torch
 print(torch.get_num_threads(), torch.backends.cpu.get_cpu_capability())"""
 # What a picture or an explorer shows in words; where curves run is not compared.
 WORDS = re.compile(r"<(?:text|title|desc)\b[^>]*>(.*?)</(?:text|title|desc)>", re.S)
+# In a text that a page fills in: a number, and how many digits of it are shown.
+ROUNDED = re.compile(r"\[(-?\d+\.\d+(?:e[-+]\d+)?), (\d)\]")
 
 
 @contextlib.contextmanager
@@ -68,7 +70,8 @@ def _lines(output: Mapping[str, Any]) -> list[str]:
     words = [html.unescape(re.sub(r"<[^>]+>", "", word)) for word in WORDS.findall(pictures)]
     labels = [html.unescape(word) for word in re.findall(r'(?:alt|aria-label)="([^"]*)"', pictures)]
     plain = [] if pictures.strip() else data.get("text/plain", "").splitlines()
-    return [*plain, *words, *labels]
+    filled = [ROUNDED.sub(lambda n: f"{float(n[1]):.{n[2]}f}", word) for word in [*words, *labels]]
+    return [*plain, *filled]
 
 
 def run(page: Path, threads: int, variables: Mapping[str, str]) -> list[list[str]]:
