@@ -29,10 +29,16 @@ __all__ = ["EXPERIMENTS", "cells_of", "main"]
 BOOK = ROOT / "book"
 RESULTS = Path(__file__).resolve().parent / "results" / "pages"
 EXPERIMENTS: dict[str, tuple[str, ...]] = {
+    "01-sparse-transformer": ("both_tasks", "other_strides"),
+    "02-explicit-sparse": ("two_tasks",),
+    "03-longformer": ("needles_found",),
     "04-reformer": ("copying",),
+    "05-linformer": ("slots_of_a_text",),
     "07-luna": ("fitted_slots", "names_trial", "places_trial", "slots_and_names"),
+    "08-efficient-attention": ("sharpness", "own_axes"),
     "09-linear-transformer": ("copying", "longer_words"),
     "10-cosformer": ("language_models",),
+    "11-layer-norm": ("higher_rates",),
 }
 """The functions of each page that are called, without arguments."""
 

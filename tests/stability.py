@@ -43,6 +43,8 @@ import torch
 print(torch.get_num_threads(), torch.backends.cpu.get_cpu_capability())"""
 # What a picture or an explorer shows in words; where curves run is not compared.
 WORDS = re.compile(r"<(?:text|title|desc)\b[^>]*>(.*?)</(?:text|title|desc)>", re.S)
+# In a text that a page fills in: a number, and how many digits of it are shown.
+ROUNDED = re.compile(r"\[(-?\d+\.\d+(?:e[-+]\d+)?), (\d)\]")
 
 
 @contextlib.contextmanager
@@ -59,16 +61,20 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _lines(output: Mapping[str, Any]) -> list[str]:
-    """Return what an output says."""
-    if output["output_type"] == "stream":
-        return output["text"].splitlines()
-    data = output.get("data", {})
-    pictures = " ".join(data.get(kind, "") for kind in ("image/svg+xml", "text/html"))
-    words = [html.unescape(re.sub(r"<[^>]+>", "", word)) for word in WORDS.findall(pictures)]
-    labels = [html.unescape(word) for word in re.findall(r'(?:alt|aria-label)="([^"]*)"', pictures)]
-    plain = [] if pictures.strip() else data.get("text/plain", "").splitlines()
-    return [*plain, *words, *labels]
+def _lines(outputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the outputs of a cell say."""
+    # What is printed may arrive in any number of parts.
+    printed = "".join(out["text"] for out in outputs if out["output_type"] == "stream")
+    found = printed.splitlines()
+    for data in (out.get("data", {}) for out in outputs):
+        pictures = " ".join(data.get(kind, "") for kind in ("image/svg+xml", "text/html"))
+        words = [re.sub(r"<[^>]+>", "", word) for word in WORDS.findall(pictures)]
+        words += re.findall(r'(?:alt|aria-label)="([^"]*)"', pictures)
+        if not pictures.strip():
+            found += data.get("text/plain", "").splitlines()
+        for word in map(html.unescape, words):
+            found.append(ROUNDED.sub(lambda n: f"{float(n[1]):.{n[2]}f}", word))
+    return found
 
 
 def run(page: Path, threads: int, variables: Mapping[str, str]) -> list[list[str]]:
@@ -84,7 +90,7 @@ def run(page: Path, threads: int, variables: Mapping[str, str]) -> list[list[str
         with _environment({**settings, **counts, **book, **variables}):
             client = NotebookClient(notebook, timeout=1200, kernel_name="python3")
             client.execute(cwd=str(page.parent))
-    return [[line for out in cell.outputs for line in _lines(out)] for cell in notebook.cells]
+    return [_lines(cell.outputs) for cell in notebook.cells]
 
 
 def _check_where(name: str, line: str) -> None:
