@@ -1,7 +1,6 @@
 """The tool that compares what chapters print: what it reads of an output, and what it reports."""
 
 import pytest
-
 from stability import VARIANTS, _check_where, _lines, differences, main
 
 
