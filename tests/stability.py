@@ -78,10 +78,10 @@ def _lines(outputs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def run(page: Path, threads: int, variables: Mapping[str, str]) -> list[list[str]]:
-    """Execute a page and return the lines of each cell; the last says where it ran."""
+    """Execute a page and return the lines of each cell; before them, where it ran."""
     notebook = read_myst_markdown_notebook(page.read_text(encoding="utf-8"), path=page)
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    notebook.cells.append(nbformat.v4.new_code_cell(WHO))
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(WHO))
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with tempfile.TemporaryDirectory(prefix="stability-") as folder:
         settings = kernel_settings.prepare(Path(folder))
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         began = time.monotonic()
         runs = {name: run(page, *variant) for name, variant in VARIANTS.items()}
         for name in runs:
-            _check_where(name, runs[name].pop()[0])
+            _check_where(name, runs[name].pop(0)[0])
         found = differences(runs)
         unstable += bool(found)
         took = time.monotonic() - began
