@@ -36,7 +36,7 @@ EXPERIMENTS: dict[str, tuple[str, ...]] = {
     "05-linformer": ("slots_of_a_text",),
     "07-luna": ("fitted_slots", "names_trial", "places_trial", "slots_and_names"),
     "08-efficient-attention": ("sharpness", "own_axes"),
-    "09-linear-transformer": ("copying", "longer_words"),
+    "09-linear-transformer": ("copying", "longer_words", "states"),
     "10-cosformer": ("language_models",),
     "11-layer-norm": ("higher_rates",),
 }
