@@ -118,7 +118,8 @@ def colours_of(root: Locator, names: list[str]) -> list[np.ndarray]:
 
 def signed_cells(root: Locator, codes: np.ndarray, top: int = 127) -> np.ndarray:
     """Return the colours of codes whose zero is 128, with the full colour `top` from it."""
-    places = np.rint(255 * np.minimum(1, np.abs(codes.astype(int) - 128) / top)) / 255
+    shares = np.minimum(1, np.abs(codes.astype(int) - 128) / top)
+    places = np.floor(255 * shares + 0.5) / 255  # as JavaScript rounds a half: up
 
     def blend(*names: str) -> np.ndarray:
         stops = np.array(colours_of(root, list(names)))
