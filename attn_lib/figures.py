@@ -60,6 +60,10 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is None:
         figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
         figure.patch.set_alpha(0)
+    return _dressed(ax)
+
+
+def _dressed(ax: Axes) -> Axes:
     ax.patch.set_alpha(0)
     ax.tick_params(which="both", colors=_INK)
     for spine in ax.spines.values():

@@ -1,6 +1,5 @@
 """Measured decoding: what one more token costs after a text of some length."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,10 +90,7 @@ def load_decoding() -> Decoding:
     path = _measured._folder() / "decoding.json"
     if not path.exists():
         raise FileNotFoundError("decoding must be measured: python -m benchmarks.decoding does it")
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if document["schema_version"] != SCHEMA_VERSION:
-        found = document["schema_version"]
-        raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {found} in {path.name}")
+    document = _measured._document(path, SCHEMA_VERSION)
     rows = tuple(
         DecodingRow(
             decoder=row["decoder"],

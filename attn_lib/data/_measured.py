@@ -122,6 +122,15 @@ def _folder() -> Path:
     return installed if installed.is_dir() else here.parents[1] / "benchmarks" / "results"
 
 
+def _document(path: Path, schema_version: int) -> dict[str, Any]:
+    """Read a file of results, and hold it to the schema that its reader knows."""
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found = document["schema_version"]
+    if found != schema_version:
+        raise ValueError(f"schema_version must be {schema_version}, got {found} in {path.name}")
+    return document
+
+
 def _row(row: Mapping[str, Any]) -> MeasuredRow:
     spread = row["ms_quartiles"]
     return MeasuredRow(
@@ -171,10 +180,7 @@ def load_measurements(device: str = "cpu") -> Measurements:
         raise FileNotFoundError(
             f"device must have measured results, got {device!r}; python -m benchmarks makes them"
         )
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if document["schema_version"] != SCHEMA_VERSION:
-        found = document["schema_version"]
-        raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {found} in {path.name}")
+    document = _document(path, SCHEMA_VERSION)
     return Measurements(
         date=document["date"],
         device=document["device"],

@@ -1,6 +1,5 @@
 """What the chapters trained: the results of a page's own cells, run once at full size."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,8 +98,6 @@ def load_page_results(page: str) -> PageResults:
         raise FileNotFoundError(
             f"page must have trained results, got {page!r}; python -m benchmarks.pages makes them"
         )
-    document = json.loads(path.read_text(encoding="utf-8"))
-    found = document.pop("schema_version")
-    if found != SCHEMA_VERSION:
-        raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {found} in {path.name}")
+    document = _measured._document(path, SCHEMA_VERSION)
+    del document["schema_version"]
     return PageResults(**document)

@@ -1,6 +1,5 @@
 """Recorded training runs: learning-rate warm-up with the layer norm in different places."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -127,10 +126,7 @@ def load_training_runs() -> TrainingRuns:
     The file, ``benchmarks/results/warmup.json``, is written by ``python -m benchmarks.warmup``.
     """
     path = _measured._folder() / "warmup.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if document["schema_version"] != SCHEMA_VERSION:
-        found = document["schema_version"]
-        raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {found} in {path.name}")
+    document = _measured._document(path, SCHEMA_VERSION)
     series = ("losses", "sizes", "cosines", "without")
     return TrainingRuns(
         date=document["date"],

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 
-from attn_lib.figures import PALETTE
+from attn_lib.figures import _INK, _dressed, _titled
 
 __all__ = [
     "bars",
@@ -27,20 +27,6 @@ __all__ = [
     "scale",
     "ticks",
 ]
-
-_INK = PALETTE[6]
-
-
-def _dressed(ax: Axes, title: str | None) -> Axes:
-    ax.patch.set_alpha(0)
-    ax.tick_params(which="both", colors=_INK)
-    for spine in ax.spines.values():
-        spine.set_color(_INK)
-    if title is not None:
-        ax.set_title(title, color=_INK, fontsize="medium")
-    ax.xaxis.label.set_color(_INK)
-    ax.yaxis.label.set_color(_INK)
-    return ax
 
 
 def bars(
@@ -73,7 +59,7 @@ def bars(
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlim(0.4, len(tops) + 0.6)
     ax.set_xlabel(xlabel)
-    return _dressed(ax, title)
+    return _titled(_dressed(ax), title)
 
 
 def classes(
@@ -106,7 +92,7 @@ def classes(
     ax.imshow(array, cmap=kinds, vmin=-0.5, vmax=len(colours) - 0.5, **options)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    return _dressed(ax, None)
+    return _titled(_dressed(ax), None)
 
 
 def legend(

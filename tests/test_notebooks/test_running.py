@@ -117,7 +117,7 @@ def test_notebook_runs_from_an_empty_folder(path, name, environment, tmp_path):
     done = subprocess.run(
         [str(python), "-I", "-c", RUNNER, str(path), str(out)],
         cwd=folder,
-        env=variables | {"ATTN_LIB_QUICK": "1", "IPYTHONDIR": str(tmp_path / "ipython")},
+        env=variables | {"IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
     )
