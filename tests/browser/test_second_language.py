@@ -24,7 +24,7 @@ sys.path.append(str(ROOT / "book" / "_ext"))
 import catalogues  # noqa: E402
 import execution_cache  # noqa: E402
 from explorers import HOLE, entries  # noqa: E402
-from figure_words import PHRASES, messages  # noqa: E402
+from figure_words import PHRASES, messages, parse, words_in  # noqa: E402
 
 from attn_lib import explorers  # noqa: E402
 from attn_lib.data import load_passage  # noqa: E402
@@ -36,6 +36,7 @@ LANGUAGE = "eo"  # Babel, docutils and browsers know it; its plurals are those o
 CHAPTERS = sorted(path.stem for path in (ROOT / "book").glob("[0-9][0-9]-*.md"))
 BLOCKS = re.compile(r'<script type="application/octet-stream">([^<]*)</script>')
 WORD = re.compile(r"[A-Za-z]{2,}")
+COMMAND = re.compile(r"\\[A-Za-z]+")  # of TeX
 
 BUILD = """
 import sys
@@ -56,15 +57,21 @@ sys.exit(build_sphinx(
 """
 
 
-def figure_messages() -> Iterator[catalogues.Entry]:
-    """Yield the messages of the figures that the book's cells drew."""
+def figures() -> Iterator[str]:
+    """Yield the figures that the book's cells drew."""
     caches = ROOT / "_build" / ".jupyter_cache" / execution_cache.key(ROOT)
     for path in sorted(caches.glob("executed/*/base.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             for output in cell.get("outputs", ()):
                 bundle = output.get("data", {})
                 if "image/svg+xml" in bundle and "text/html" not in bundle:
-                    yield from map(catalogues.Entry, messages(bundle["image/svg+xml"]))
+                    yield bundle["image/svg+xml"]
+
+
+def figure_messages() -> Iterator[catalogues.Entry]:
+    """Yield the messages of the figures that the book's cells drew."""
+    for svg in figures():
+        yield from map(catalogues.Entry, messages(svg))
     yield from map(catalogues.Entry, PHRASES)
 
 
@@ -107,13 +114,16 @@ def soup(folder: Path, chapter: str) -> BeautifulSoup:
 
 
 def data() -> set[str]:
-    """Return the words that belong to no language of the book: those of the passages."""
-    tokens = {token for length in (128, 512) for token in load_passage(length).tokens}
-    return {word for token in tokens for word in WORD.findall(token)}
+    """Return what belongs to no language of the book: the passages' words, a figure's data."""
+    texts = {token for length in (128, 512) for token in load_passage(length).tokens}
+    for svg in figures():
+        inside = (words.text for words in words_in(parse(svg)) if words.is_data())
+        texts |= {COMMAND.sub("", text) for text in inside}
+    return {word for text in texts for word in WORD.findall(text)}
 
 
 def left_over(texts: Iterator[str]) -> set[str]:
-    """Return the English words in some texts, those of the passages set aside."""
+    """Return the English words in some texts, those that are data set aside."""
     return {word for text in texts for word in WORD.findall(text)} - data()
 
 
