@@ -32,7 +32,7 @@ from attn_lib._checks import (
 )
 from attn_lib.numerics import hide_keys
 from attn_lib.numerics.decoding import sums_like
-from attn_lib.numerics.features import attend_by_features, normalise
+from attn_lib.numerics.features import FeatureMap, attend_by_features, feature_operator, normalise
 
 __all__ = [
     "CosformerState",
@@ -118,15 +118,7 @@ def cosformer_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    cosine, sine = _angles(max(q.shape[2], k.shape[2]), max_len, like=k)
-    out = attend_by_features(
-        q.to(compute),
-        k,
-        v,
-        causal=causal,
-        eps=eps,
-        feature_map=lambda x: _turn(x.relu(), cosine[: x.shape[-2]], sine[: x.shape[-2]]),
-    )
+    out = attend_by_features(_ATTEND, q.to(compute), k, v, causal=causal, eps=eps, option=max_len)
     return out.to(q.dtype)
 
 
@@ -319,17 +311,31 @@ def _turn(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 class _Turned(torch.autograd.Function):
     """Two multiples side by side, each written in its place: fresh memory is the cost here."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         width = x.shape[-1]
         out = x.new_empty(*x.shape[:-1], 2 * width)
         torch.mul(x, cosine, out=out[..., :width])
         torch.mul(x, sine, out=out[..., width:])
-        ctx.save_for_backward(cosine, sine)
         return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, None, None]:
         cosine, sine = ctx.saved_tensors
         left, right = grad_out.chunk(2, dim=-1)
         return (left * cosine).addcmul_(right, sine), None, None
+
+
+def _make_map(q: Tensor, k: Tensor, max_len: int) -> FeatureMap:
+    """Return the features of slices that begin at position 0, from one table of angles."""
+    cosine, sine = _angles(max(q.shape[-2], k.shape[-2]), max_len, like=q)
+    return lambda x: _turn(x.relu(), cosine[: x.shape[-2]], sine[: x.shape[-2]])
+
+
+_ATTEND = feature_operator("cosformer_attention", _make_map, instead="cosformer_weights(...) @ v")

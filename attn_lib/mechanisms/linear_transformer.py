@@ -27,7 +27,7 @@ from attn_lib._checks import (
 )
 from attn_lib.numerics import elu_plus_one, hide_keys
 from attn_lib.numerics.decoding import sums_like
-from attn_lib.numerics.features import attend_by_features, normalise
+from attn_lib.numerics.features import attend_by_features, feature_operator, normalise
 
 __all__ = [
     "LinearTransformerState",
@@ -115,14 +115,11 @@ def linear_transformer_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    q_, within = q.to(compute), None
-    if feature_map is elu_plus_one:
-        within = feature_map  # one that holds no parameters may be computed twice
-    else:
+    q_, attend = q.to(compute), _ATTEND
+    if feature_map is not elu_plus_one:  # that one holds no parameters, and may be computed twice
         q_, k = _features(q_, k, feature_map)
-    out = attend_by_features(
-        q_, k, v, causal=causal, eps=eps, feature_map=within, key_mask=key_mask
-    )
+        attend = _ATTEND_BY_GIVEN
+    out = attend_by_features(attend, q_, k, v, causal=causal, eps=eps, key_mask=key_mask)
     return out.to(q.dtype)
 
 
@@ -298,3 +295,12 @@ def _features(q: Tensor, k: Tensor, feature_map: _FeatureMap) -> tuple[Tensor, T
                 f"got {phi.dtype} on {phi.device}"
             )
     return phi_q, phi_k
+
+
+_INSTEAD = "linear_transformer_weights(...) @ v"
+_ATTEND = feature_operator(
+    "linear_transformer_attention", lambda *_: elu_plus_one, instead=_INSTEAD
+)
+_ATTEND_BY_GIVEN = feature_operator(
+    "linear_transformer_attention_by_given_features", lambda *_: lambda x: x, instead=_INSTEAD
+)

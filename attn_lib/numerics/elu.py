@@ -27,11 +27,15 @@ def elu_plus_one(x: Tensor) -> Tensor:
 class _EluPlusOne(torch.autograd.Function):
     """Its derivative is the smaller of its value and 1, so that only the value is kept."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        out = x.clamp(max=0.0).exp_().add_(x.relu())
-        ctx.save_for_backward(out)
-        return out
+    def forward(x: Tensor) -> Tensor:
+        return x.clamp(max=0.0).exp_().add_(x.relu())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(output)
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> Tensor:

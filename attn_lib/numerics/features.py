@@ -3,16 +3,18 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from attn_lib.numerics.operators import Operator
 from attn_lib.numerics.padding import pad_length
 from attn_lib.numerics.portions import IN_CACHE, portions
 
-__all__ = ["attend_by_features", "cut", "normalise"]
+__all__ = ["FeatureMap", "attend_by_features", "cut", "feature_operator", "normalise"]
+
+FeatureMap = Callable[[Tensor], Tensor]
 
 _PLACES = 64
 """Positions in a chunk, whose pairs are multiplied out."""
@@ -36,13 +38,14 @@ def cut(x: Tensor) -> Tensor:
 
 
 def attend_by_features(
+    operator: Operator,
     q: Tensor,
     k: Tensor,
     v: Tensor,
     *,
     causal: bool = False,
     eps: float = 0.0,
-    feature_map: Callable[[Tensor], Tensor] | None = None,
+    option: int = 0,
     key_mask: Tensor | None = None,
 ) -> Tensor:
     r"""Attention whose similarity is a product of features, in time linear in the length.
@@ -52,19 +55,19 @@ def attend_by_features(
 
     Parameters
     ----------
+    operator : Operator
+        From `feature_operator`; it knows φ.
     q : Tensor, shape (batch, heads, q_len, width)
     k : Tensor, shape (batch, heads, kv_len, width)
-        Features, or what `feature_map` makes features of.
+        What the operator makes features of, or features.
     v : Tensor, shape (batch, heads, kv_len, value_dim)
         Finite at masked keys too. One dtype for all three.
     causal : bool
         Let j run up to i only; needs q_len == kv_len.
     eps : float
         Added to the denominator.
-    feature_map : callable, optional
-        (slices, length, width) → (slices, length, features), computed some heads at a time and
-        again backward, so that all features are never held at once. Gradients flow through it to
-        q and k, and to nothing else that it may use.
+    option : int
+        What φ depends on besides its vectors.
     key_mask : Tensor of bool, shape (batch, kv_len), optional
         Where it is False the features of a key are set to zero.
 
@@ -81,11 +84,9 @@ def attend_by_features(
     value_dim) matrix a chunk, the sum so far.
     """
     heads = q.shape[1]
-    real = None if key_mask is None else key_mask[:, :, None].repeat_interleave(heads, dim=0)
+    real = None if key_mask is None else key_mask.repeat_interleave(heads, dim=0)
     flat = (x.flatten(0, 1) for x in (q, k, v))
-    out: Tensor = _AttendByFeatures.apply(  # type: ignore[no-untyped-call]
-        *flat, feature_map, real, causal, eps
-    )
+    out = operator(*flat, real, causal, eps, option)
     return out.view(*q.shape[:-1], v.shape[-1])
 
 
@@ -104,61 +105,89 @@ def normalise(out: Tensor, total: Tensor) -> Tensor:
     return out / total.masked_fill(total == 0, math.inf)
 
 
-class _AttendByFeatures(torch.autograd.Function):
-    """Some slices at a time (a slice is one head of one item), so that they stay in cache."""
+def feature_operator(
+    name: str, make_map: Callable[[Tensor, Tensor, int], FeatureMap], *, instead: str
+) -> Operator:
+    """Make the operator of attention by features.
 
-    @staticmethod
+    Parameters
+    ----------
+    name, instead
+        As in `Operator`.
+    make_map : callable
+        ``(q, k, option) -> feature_map``, called once for all slices. The map, (some slices,
+        length, width) → (some slices, length, features), has no parameters: it is computed some
+        heads at a time and again backward, so that all features are never held at once.
+
+    Returns
+    -------
+    Operator
+        ``(q, k, v, real, causal, eps, option)``, of slices: q (slices, q_len, width), real
+        (slices, kv_len) of bool or None. `attend_by_features` calls it.
+    """
+
     def forward(
-        ctx: Any,
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        feature_map: Callable[[Tensor], Tensor] | None,
         real: Tensor | None,
         causal: bool,
         eps: float,
-    ) -> Tensor:
-        ctx.feature_map, ctx.real, ctx.causal = feature_map, real, causal
-        out, total = v.new_empty(*q.shape[:2], v.shape[-1]), v.new_empty(*q.shape[:2], 1)
+        option: int,
+    ) -> tuple[Tensor, Tensor]:
+        out, total = shapes(q, k, v)
+        feature_map = make_map(q, k, option)
         for s in _slices(q, k):
             phi_q, phi_k = _features(q[s], k[s], feature_map, None if real is None else real[s])
             sums = _Sums.of(phi_q, phi_k, v[s], causal)
             weighted, weight = sums.of_queries()
             weight = weight.add_(eps).masked_fill_(weight == 0, math.inf)
             out[s], total[s] = sums.join(weighted.div_(weight)), sums.join(weight)
-        ctx.save_for_backward(q, k, v, out, total)
-        return out
+        return out, total
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, out, total = ctx.saved_tensors
+    def backward(
+        grad_out: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        real: Tensor | None,
+        causal: bool,
+        eps: float,
+        option: int,
+        out: Tensor,
+        total: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         grad_q, grad_k, grad_v = (
             torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)
         )
+        feature_map = make_map(q, k, option)
         for s in _slices(q, k):
-            real = None if ctx.real is None else ctx.real[s]
             leaves = q[s].detach().requires_grad_(), k[s].detach().requires_grad_()
             with torch.enable_grad():
-                phi = _features(*leaves, ctx.feature_map, real)
+                phi = _features(*leaves, feature_map, None if real is None else real[s])
             phi_q, phi_k = (x.detach() for x in phi)
-            sums = _Sums.of(phi_q, phi_k, v[s], ctx.causal)
+            sums = _Sums.of(phi_q, phi_k, v[s], causal)
             grad = grad_out[s] / total[s]
             inner = (grad * out[s]).sum(dim=-1, keepdim=True)
             *grad_phi, grad_v[s] = sums.gradients(grad, inner)
             grad_q[s], grad_k[s] = torch.autograd.grad(phi, leaves, grad_phi)
-        return grad_q, grad_k, grad_v, None, None, None, None
+        return grad_q, grad_k, grad_v
+
+    def shapes(q: Tensor, k: Tensor, v: Tensor, *options: object) -> tuple[Tensor, Tensor]:
+        return v.new_empty(*q.shape[:2], v.shape[-1]), v.new_empty(*q.shape[:2], 1)
+
+    return Operator(name, forward, backward, shapes=shapes, inputs=3, instead=instead)
+
+
+def _features(
+    q: Tensor, k: Tensor, feature_map: FeatureMap, real: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    phi_q, phi_k = feature_map(q), feature_map(k)
+    return phi_q, phi_k if real is None else phi_k.masked_fill(~real[..., None], 0.0)
 
 
 def _slices(q: Tensor, k: Tensor) -> Iterator[slice]:
     return portions(len(q), max(x[:1].numel() for x in (q, k)), IN_CACHE)
-
-
-def _features(
-    q: Tensor, k: Tensor, feature_map: Callable[[Tensor], Tensor] | None, real: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    phi_q, phi_k = (q, k) if feature_map is None else (feature_map(q), feature_map(k))
-    return phi_q, phi_k if real is None else phi_k.masked_fill(~real, 0.0)
 
 
 @dataclass(frozen=True)
