@@ -1,7 +1,7 @@
 """Operators of our own with a gradient by hand, which every transform of torch can handle.
 
-A loop over blocks, or a branch on what a tensor holds, is hidden in an operator: for `torch.compile`
-and `torch.export` it is one call with known shapes, whatever the length.
+A loop over blocks, or a branch on what a tensor holds, is hidden in an operator: for
+`torch.compile` and `torch.export` it is one call with known shapes, whatever the length.
 """
 
 from collections.abc import Callable, Sequence
