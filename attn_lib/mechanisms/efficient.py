@@ -12,14 +12,14 @@ context vector, and a query mixes these vectors: no n × n matrix.
 
 import math
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from attn_lib._checks import check_choice, check_qk, check_qkv
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.operators import Operator
 from attn_lib.numerics.portions import IN_CACHE, portions
 
 __all__ = ["efficient_attention", "efficient_factors", "efficient_weights"]
@@ -101,7 +101,7 @@ def efficient_attention(
     if key_mask is not None:
         k = k.masked_fill(~key_mask[:, None, :, None], -math.inf)
     flat = (x.flatten(0, 1) for x in (q.to(compute), k, v))
-    out: Tensor = _MixContexts.apply(*flat)  # type: ignore[no-untyped-call]
+    out = _MIX_CONTEXTS(*flat)
     return out.view(*q.shape[:3], v.shape[-1]).to(q.dtype)
 
 
@@ -195,48 +195,65 @@ def _count(k: Tensor, key_mask: Tensor | None) -> Tensor:
     return key_mask.sum(dim=1).clamp(min=1).to(k.dtype)[:, None, None, None]
 
 
-class _MixContexts(torch.autograd.Function):
+def _mix_contexts(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Softmax over features, and over positions, for q, k and v of shape (slices, length, width).
 
     A slice is one head of one batch item; masked keys are -inf. Fresh memory costs a CPU more than
     the arithmetic here, so the exponentials go to scratch memory, some slices at a time, and are
     computed again for the gradients. A template is normalised through its context vector.
     """
+    out, top, total, context = _shapes(q, k, v)
+    for s, mixture, powers in _scratch(q, k):
+        torch.amax(k[s], dim=1, keepdim=True, out=top[s])
+        top[s].masked_fill_(top[s] == -math.inf, 0.0)
+        torch.sub(k[s], top[s], out=powers).exp_()
+        torch.sum(powers, dim=1, keepdim=True, out=total[s].mT)
+        total[s].masked_fill_(total[s] == 0, math.inf)
+        torch.bmm(powers.mT, v[s], out=context[s]).div_(total[s])
+        torch.softmax(q[s], dim=-1, out=mixture)
+        torch.bmm(mixture, context[s], out=out[s])
+    return out, top, total, context
 
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        out = q.new_empty(*q.shape[:2], v.shape[-1])
-        top = k.new_empty(len(k), 1, k.shape[-1])
-        total = k.new_empty(len(k), k.shape[-1], 1)
-        context = k.new_empty(len(k), k.shape[-1], v.shape[-1])
-        for s, mixture, powers in _scratch(q, k):
-            torch.amax(k[s], dim=1, keepdim=True, out=top[s])
-            top[s].masked_fill_(top[s] == -math.inf, 0.0)
-            torch.sub(k[s], top[s], out=powers).exp_()
-            torch.sum(powers, dim=1, keepdim=True, out=total[s].mT)
-            total[s].masked_fill_(total[s] == 0, math.inf)
-            torch.bmm(powers.mT, v[s], out=context[s]).div_(total[s])
-            torch.softmax(q[s], dim=-1, out=mixture)
-            torch.bmm(mixture, context[s], out=out[s])
-        ctx.save_for_backward(q, k, v, top, total, context)
-        return out
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor, ...]:
-        q, k, v, top, total, context = ctx.saved_tensors
-        grads = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
-        for s, mixture, powers in _scratch(q, k):
-            grad_q, grad_k, grad_v = (grad[s] for grad in grads)
-            torch.softmax(q[s], dim=-1, out=mixture)
-            torch.bmm(grad_out[s], context[s].mT, out=grad_q).mul_(mixture)
-            grad_q.addcmul_(mixture, grad_q.sum(dim=-1, keepdim=True), value=-1)
-            torch.sub(k[s], top[s], out=powers).exp_()
-            grad_context = (mixture.mT @ grad_out[s]).div_(total[s])
-            inner = (grad_context * context[s]).sum(dim=-1)[:, None, :]
-            torch.bmm(v[s], grad_context.mT, out=grad_k).sub_(inner).mul_(powers)
-            torch.bmm(powers, grad_context, out=grad_v)
-        return tuple(grads)
+def _mix_contexts_backward(
+    grad_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    top: Tensor,
+    total: Tensor,
+    context: Tensor,
+) -> tuple[Tensor, ...]:
+    grads = tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
+    for s, mixture, powers in _scratch(q, k):
+        grad_q, grad_k, grad_v = (grad[s] for grad in grads)
+        torch.softmax(q[s], dim=-1, out=mixture)
+        torch.bmm(grad_out[s], context[s].mT, out=grad_q).mul_(mixture)
+        grad_q.addcmul_(mixture, grad_q.sum(dim=-1, keepdim=True), value=-1)
+        torch.sub(k[s], top[s], out=powers).exp_()
+        grad_context = (mixture.mT @ grad_out[s]).div_(total[s])
+        inner = (grad_context * context[s]).sum(dim=-1)[:, None, :]
+        torch.bmm(v[s], grad_context.mT, out=grad_k).sub_(inner).mul_(powers)
+        torch.bmm(powers, grad_context, out=grad_v)
+    return grads
+
+
+def _shapes(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = q.new_empty(*q.shape[:2], v.shape[-1])
+    top = k.new_empty(len(k), 1, k.shape[-1])
+    total = k.new_empty(len(k), k.shape[-1], 1)
+    return out, top, total, k.new_empty(len(k), k.shape[-1], v.shape[-1])
+
+
+_MIX_CONTEXTS = Operator(
+    "efficient_attention",
+    _mix_contexts,
+    _mix_contexts_backward,
+    shapes=_shapes,
+    inputs=3,
+    instead="efficient_weights(...) @ v",
+)
 
 
 def _scratch(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:

@@ -15,12 +15,10 @@ f(A, B, C)_t = (1/t) A_t Σ_{j ≤ t} B_jᵀ C_j,
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from attn_lib._checks import (
     check_choice,
@@ -34,6 +32,7 @@ from attn_lib._checks import (
 )
 from attn_lib.numerics import causal_product, elu_plus_one, hide_keys, masked_softmax
 from attn_lib.numerics.decoding import sums_like
+from attn_lib.numerics.operators import Operator
 
 __all__ = [
     "LunaState",
@@ -356,41 +355,49 @@ def _check_widths(v: Tensor, q: Tensor, *, causal: bool) -> None:
 
 
 def _pack(p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
-    packed: Tensor = _Pack.apply(p, k, v, key_mask)  # type: ignore[no-untyped-call]
-    return packed
-
-
-class _Pack(torch.autograd.Function):
     """Softmax attention of few queries to many keys.
 
     The fused kernel's backward pass cuts the keys into short blocks. With few queries all weights
     of a head fit into the cache, and whole products are faster.
     """
+    return _PACK(p, k, v, key_mask)
 
-    @staticmethod
-    def forward(ctx: Any, p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
-        allowed = None if key_mask is None else key_mask[:, None, None, :]
-        out = F.scaled_dot_product_attention(p, k, v, attn_mask=allowed)
-        ctx.save_for_backward(p, k, v, key_mask, out)
-        return out
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        p, k, v, key_mask, out = ctx.saved_tensors
-        scale = p.shape[-1] ** -0.5
-        inner = (grad_out * out).sum(dim=-1, keepdim=True)
-        grads = tuple(x.new_empty(x.shape) for x in (p, k, v))
-        for item, head in itertools.product(range(p.shape[0]), range(p.shape[1])):
-            p_h, k_h, v_h, grad = (x[item, head] for x in (p, k, v, grad_out))
-            grad_p, grad_k, grad_v = (x[item, head] for x in grads)
-            allowed = None if key_mask is None else key_mask[item]
-            weights = masked_softmax(scale * p_h @ k_h.mT, allowed)  # (p_len, kv_len)
-            torch.mm(weights.mT, grad, out=grad_v)
-            grad_scores = (grad @ v_h.mT).sub_(inner[item, head]).mul_(weights.mul_(scale))
-            torch.mm(grad_scores, k_h, out=grad_p)
-            torch.mm(grad_scores.mT, p_h, out=grad_k)
-        return *grads, None
+def _pack_forward(p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> tuple[Tensor]:
+    allowed = None if key_mask is None else key_mask[:, None, None, :]
+    return (F.scaled_dot_product_attention(p, k, v, attn_mask=allowed),)
+
+
+def _pack_backward(
+    grad_out: Tensor, p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, out: Tensor
+) -> tuple[Tensor, ...]:
+    scale = p.shape[-1] ** -0.5
+    inner = (grad_out * out).sum(dim=-1, keepdim=True)
+    grads = tuple(x.new_empty(x.shape) for x in (p, k, v))
+    for item, head in itertools.product(range(p.shape[0]), range(p.shape[1])):
+        p_h, k_h, v_h, grad = (x[item, head] for x in (p, k, v, grad_out))
+        grad_p, grad_k, grad_v = (x[item, head] for x in grads)
+        allowed = None if key_mask is None else key_mask[item]
+        weights = masked_softmax(scale * p_h @ k_h.mT, allowed)  # (p_len, kv_len)
+        torch.mm(weights.mT, grad, out=grad_v)
+        grad_scores = (grad @ v_h.mT).sub_(inner[item, head]).mul_(weights.mul_(scale))
+        torch.mm(grad_scores, k_h, out=grad_p)
+        torch.mm(grad_scores.mT, p_h, out=grad_k)
+    return grads
+
+
+def _pack_shapes(p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> tuple[Tensor]:
+    return (v.new_empty(*p.shape[:3], v.shape[-1]),)
+
+
+_PACK = Operator(
+    "luna_pack",
+    _pack_forward,
+    _pack_backward,
+    shapes=_pack_shapes,
+    inputs=3,
+    instead="luna_weights(...) @ v",
+)
 
 
 def _activate(k: Tensor, p: Tensor, activation: str) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attn_lib.numerics.operators import register
+
 __all__ = ["causal_product"]
 
 _CHUNK_LENGTH = 64
@@ -52,32 +54,52 @@ def causal_product(phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Tensor:
     return out.view(batch, heads, *out.shape[1:])
 
 
+def _sum_up(q: Tensor, k: Tensor, v: Tensor, backwards: bool) -> tuple[Tensor]:
+    """Sum over the past, j ≤ i; with `backwards` over the future, j ≥ i."""
+    (out,) = _shapes(q, k, v, backwards)
+    total = v.new_zeros(len(q), q.shape[-1], v.shape[-1])  # of the chunks done
+    firsts = range(0, q.shape[1], _CHUNK_LENGTH)
+    for first in reversed(firsts) if backwards else firsts:
+        chunk = slice(first, first + _CHUNK_LENGTH)
+        q_c, k_c, v_c = q[:, chunk], k[:, chunk], v[:, chunk]
+        pairs = q_c @ k_c.mT
+        pairs = pairs.triu_() if backwards else pairs.tril_()
+        out[:, chunk] = torch.bmm(q_c, total).baddbmm_(pairs, v_c)
+        total.baddbmm_(k_c.mT, v_c)
+    return (out,)
+
+
+def _shapes(q: Tensor, k: Tensor, v: Tensor, backwards: bool) -> tuple[Tensor]:
+    return (v.new_empty(v.shape),)
+
+
+_SUM_UP = register("causal_product", _sum_up, _shapes)
+
+
 class _CausalProduct(torch.autograd.Function):
-    """The sum over the past, j ≤ i; with `backwards` the sum over the future, j ≥ i."""
+    """Its gradients are sums of the same form."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, backwards: bool) -> Tensor:
-        ctx.save_for_backward(q, k, v)
-        ctx.backwards = backwards
-        out = torch.empty_like(v, memory_format=torch.contiguous_format)
-        total = v.new_zeros(len(q), q.shape[-1], v.shape[-1])  # of the chunks done
-        firsts = range(0, q.shape[1], _CHUNK_LENGTH)
-        for first in reversed(firsts) if backwards else firsts:
-            chunk = slice(first, first + _CHUNK_LENGTH)
-            q_c, k_c, v_c = q[:, chunk], k[:, chunk], v[:, chunk]
-            pairs = q_c @ k_c.mT
-            pairs = pairs.triu_() if backwards else pairs.tril_()
-            out[:, chunk] = torch.bmm(q_c, total).baddbmm_(pairs, v_c)
-            total.baddbmm_(k_c.mT, v_c)
-        return out
+    def forward(q: Tensor, k: Tensor, v: Tensor, backwards: bool) -> Tensor:
+        return _SUM_UP(q, k, v, backwards)[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.backwards = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v = ctx.saved_tensors
         forth, back = ctx.backwards, not ctx.backwards
         terms = ((grad_out, v, k, forth), (v, grad_out, q, back), (k, q, grad_out, back))
+        # What is compiled has no second derivatives, whatever its operators have.
+        compiled = torch.compiler.is_compiling()
+        sum_up = _CausalProduct.forward if compiled else _CausalProduct.apply
         grads = (
-            _CausalProduct.apply(*term) if needed else None  # type: ignore[no-untyped-call]
+            sum_up(*term) if needed else None
             for term, needed in zip(terms, ctx.needs_input_grad, strict=False)
         )
         return *grads, None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attn_lib.numerics.autocast import is_autocast_on
 
-__all__ = ["Operator"]
+__all__ = ["Operator", "register"]
 
 _LIBRARY = torch.library.Library("attn_lib", "FRAGMENT")
 
@@ -73,9 +73,10 @@ class Operator:
         def back_shapes(grad_out: Tensor, *given: Any) -> tuple[Tensor, ...]:
             return tuple(_like(x) for x in given[:inputs])
 
-        run = _registered(name, forward, schema, shapes, folds=not shared)
-        run_back = _registered(
-            f"{name}_backward", backward, back_schema, back_shapes, folds=not shared
+        folds = not shared
+        run = register(name, forward, shapes, folds=folds)
+        run_back = register(
+            f"{name}_backward", backward, back_shapes, schema=back_schema, folds=folds
         )
         self._function = _function_of(name, run, run_back, inputs, count, instead)
 
@@ -89,36 +90,62 @@ def _like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def _registered(
+def register(
     name: str,
     function: Callable[..., tuple[Tensor, ...]],
-    schema: str,
     shapes: Callable[..., tuple[Tensor, ...]],
     *,
-    folds: bool,
+    schema: str | None = None,
+    folds: bool = True,
 ) -> Callable[..., tuple[Tensor, ...]]:
-    """Make a function an operator that torch knows by its shapes."""
+    """Make a function an operator that torch knows by its shapes; it has no gradient.
 
-    def compute(*arguments: Any) -> tuple[Tensor, ...]:
-        device = next(x.device for x in arguments if isinstance(x, Tensor))
+    Parameters
+    ----------
+    name, function, shapes
+        As `name`, `forward` and `shapes` of `Operator`.
+    schema : str, optional
+        In the language of ``torch.library``; read from the annotations of `function` if not given.
+    folds : bool
+        Whether all tensors begin with the axis of items (or of slices), so that an axis mapped by
+        `vmap` may count as more items.
+
+    Returns
+    -------
+    callable
+        Of the same arguments, in their order.
+    """
+    if schema is None:
+        schema = torch.library.infer_schema(function, mutates_args=())
+    arguments, results = schema.rsplit(" -> ", 1)
+    alone = results.count("Tensor") == 1  # torch fixes the lengths in a tuple of one
+
+    def packed(found: tuple[Tensor, ...]) -> Any:
+        return found[0] if alone else tuple(found)
+
+    def compute(*given: Any) -> Any:
+        device = next(x.device for x in given if isinstance(x, Tensor))
         if not is_autocast_on(device):
-            return tuple(function(*arguments))
+            return packed(function(*given))
         with torch.autocast(device.type, enabled=False):
-            return tuple(function(*arguments))
+            return packed(function(*given))
+
+    def run(*given: Any) -> tuple[Tensor, ...]:
+        found: Any = operator(*given)
+        return (found,) if alone else found
+
+    def over_batch(info: Any, in_dims: Sequence[int | None], *given: Any) -> Any:
+        found = (_folded if folds else _one_by_one)(run, info.batch_size, in_dims, given)
+        return packed(found), packed((0,) * len(found))  # type: ignore[arg-type]
 
     # Not `torch.library.custom_op`: in its body nothing can be differentiated.
-    qualified = f"{_LIBRARY.ns}::{name}"
-    _LIBRARY.define(name + schema)
+    _LIBRARY.define(f"{name}{arguments} -> {'Tensor' if alone else results}")
     _LIBRARY.impl(name, compute, "CompositeExplicitAutograd")
-    torch.library.register_fake(qualified, shapes, lib=_LIBRARY)
-    operator: Callable[..., tuple[Tensor, ...]] = getattr(torch.ops.attn_lib, name)
-
-    def over_batch(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> Any:
-        lead = _folded if folds else _one_by_one
-        return lead(operator, info.batch_size, in_dims, arguments)
-
+    qualified = f"{_LIBRARY.ns}::{name}"
+    torch.library.register_fake(qualified, lambda *given: packed(shapes(*given)), lib=_LIBRARY)
     torch.library.register_vmap(qualified, over_batch, lib=_LIBRARY)
-    return operator
+    operator = getattr(torch.ops.attn_lib, name)
+    return run
 
 
 def _folded(
@@ -126,7 +153,7 @@ def _folded(
     size: int,
     in_dims: Sequence[int | None],
     arguments: Sequence[Any],
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+) -> tuple[Tensor, ...]:
     """Count the mapped axis as more items."""
     folded = []
     for x, dim in zip(arguments, in_dims, strict=True):
@@ -135,7 +162,7 @@ def _folded(
             x = x.flatten(0, 1)
         folded.append(x)
     found = operator(*folded)
-    return tuple(x.unflatten(0, (size, len(x) // size)) for x in found), (0,) * len(found)
+    return tuple(x.unflatten(0, (size, len(x) // size)) for x in found)
 
 
 def _one_by_one(
@@ -143,7 +170,7 @@ def _one_by_one(
     size: int,
     in_dims: Sequence[int | None],
     arguments: Sequence[Any],
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+) -> tuple[Tensor, ...]:
     each = [
         operator(
             *(
@@ -153,8 +180,7 @@ def _one_by_one(
         )
         for i in range(size)
     ]
-    found = tuple(torch.stack(parts) for parts in zip(*each, strict=True))
-    return found, (0,) * len(found)
+    return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
 
 
 def _function_of(
