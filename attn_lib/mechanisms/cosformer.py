@@ -31,6 +31,7 @@ from attn_lib._checks import (
     check_step,
 )
 from attn_lib.numerics import hide_keys
+from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.decoding import sums_like
 from attn_lib.numerics.features import FeatureMap, attend_by_features, feature_operator, normalise
 
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 
+@outside_autocast
 def cosformer_attention(
     q: Tensor,
     k: Tensor,
@@ -122,6 +124,7 @@ def cosformer_attention(
     return out.to(q.dtype)
 
 
+@outside_autocast
 def cosformer_weights(
     q: Tensor,
     k: Tensor,
@@ -233,6 +236,7 @@ def cosformer_init_state(
     )
 
 
+@outside_autocast
 def cosformer_step(
     state: CosformerState, q: Tensor, k: Tensor, v: Tensor
 ) -> tuple[CosformerState, Tensor]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from attn_lib._checks import check_choice, check_qk, check_qkv
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.operators import Operator
 from attn_lib.numerics.portions import IN_CACHE, portions
 
@@ -27,6 +28,7 @@ __all__ = ["efficient_attention", "efficient_factors", "efficient_weights"]
 _NORMALIZATIONS = ("softmax", "scaling")
 
 
+@outside_autocast
 def efficient_attention(
     q: Tensor,
     k: Tensor,
@@ -105,6 +107,7 @@ def efficient_attention(
     return out.view(*q.shape[:3], v.shape[-1]).to(q.dtype)
 
 
+@outside_autocast
 def efficient_weights(
     q: Tensor,
     k: Tensor,
@@ -139,6 +142,7 @@ def efficient_weights(
     return (mixtures @ templates.mT).to(q.dtype)
 
 
+@outside_autocast
 def efficient_factors(
     q: Tensor,
     k: Tensor,

@@ -26,6 +26,7 @@ from attn_lib._checks import (
     check_step,
 )
 from attn_lib.numerics import elu_plus_one, hide_keys
+from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.decoding import sums_like
 from attn_lib.numerics.features import attend_by_features, feature_operator, normalise
 
@@ -40,6 +41,7 @@ __all__ = [
 _FeatureMap = Callable[[Tensor], Tensor]
 
 
+@outside_autocast
 def linear_transformer_attention(
     q: Tensor,
     k: Tensor,
@@ -123,6 +125,7 @@ def linear_transformer_attention(
     return out.to(q.dtype)
 
 
+@outside_autocast
 def linear_transformer_weights(
     q: Tensor,
     k: Tensor,
@@ -227,6 +230,7 @@ def linear_transformer_init_state(
     )
 
 
+@outside_autocast
 def linear_transformer_step(
     state: LinearTransformerState, q: Tensor, k: Tensor, v: Tensor
 ) -> tuple[LinearTransformerState, Tensor]:

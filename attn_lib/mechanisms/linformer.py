@@ -15,10 +15,15 @@ from torch import Tensor
 
 from attn_lib._checks import check_finite_number, check_qk, check_qkv
 from attn_lib.numerics import hide_keys
+from attn_lib.numerics.autocast import outside_autocast
+from attn_lib.numerics.operators import first_derivatives_only
 
 __all__ = ["linformer_attention", "linformer_weights"]
 
+_INSTEAD = "linformer_weights(...) @ v"
 
+
+@outside_autocast
 def linformer_attention(
     q: Tensor,
     k: Tensor,
@@ -96,10 +101,14 @@ def linformer_attention(
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
     mixed_k = _mix(key_projection.to(compute), k)
     mixed_v = _mix(value_projection.to(compute), v)
-    out = F.scaled_dot_product_attention(q.to(compute), mixed_k, mixed_v, scale=scale)
+    q_, mixed_k, mixed_v = first_derivatives_only(
+        "linformer_attention", _INSTEAD, q.to(compute), mixed_k, mixed_v
+    )
+    out = F.scaled_dot_product_attention(q_, mixed_k, mixed_v, scale=scale)
     return out.to(q.dtype)
 
 
+@outside_autocast
 def linformer_weights(
     q: Tensor,
     k: Tensor,

@@ -31,8 +31,9 @@ from attn_lib._checks import (
     check_tensor,
 )
 from attn_lib.numerics import causal_product, elu_plus_one, hide_keys, masked_softmax
+from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.decoding import sums_like
-from attn_lib.numerics.operators import Operator
+from attn_lib.numerics.operators import Operator, first_derivatives_only
 
 __all__ = [
     "LunaState",
@@ -43,9 +44,12 @@ __all__ = [
     "luna_weights",
 ]
 
+_INSTEAD = "luna_weights(...) @ v"
+
 _ACTIVATIONS = ("elu", "softplus")
 
 
+@outside_autocast
 def luna_attention(
     q: Tensor,
     p: Tensor,
@@ -131,10 +135,12 @@ def luna_attention(
         out = causal_product(unpack, pack, v) / count
     else:
         packed = _pack(p_, k, v, key_mask)
+        q_, packed = first_derivatives_only("luna_attention", _INSTEAD, q_, packed)
         out = F.scaled_dot_product_attention(q_, packed, packed)
     return out.to(q.dtype)
 
 
+@outside_autocast
 def luna_pack(p: Tensor, k: Tensor, v: Tensor, *, key_mask: Tensor | None = None) -> Tensor:
     r"""Pack the tokens: each slot of P takes an average of the values.
 
@@ -174,6 +180,7 @@ def luna_pack(p: Tensor, k: Tensor, v: Tensor, *, key_mask: Tensor | None = None
     return _pack(p.to(compute), k, v, key_mask).to(p.dtype)
 
 
+@outside_autocast
 def luna_weights(
     q: Tensor,
     p: Tensor,
@@ -290,6 +297,7 @@ def luna_init_state(
     )
 
 
+@outside_autocast
 def luna_step(state: LunaState, q: Tensor, k: Tensor, v: Tensor) -> tuple[LunaState, Tensor]:
     """Take one more token into causal Luna.
 
@@ -396,7 +404,7 @@ _PACK = Operator(
     _pack_backward,
     shapes=_pack_shapes,
     inputs=3,
-    instead="luna_weights(...) @ v",
+    instead=_INSTEAD,
 )
 
 

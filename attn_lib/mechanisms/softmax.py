@@ -13,10 +13,15 @@ from attn_lib._checks import check_finite_number, check_mask, check_qk, check_qk
 from attn_lib.masks import Mask, dense, full
 from attn_lib.masks import causal as causal_mask
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.autocast import outside_autocast
+from attn_lib.numerics.operators import first_derivatives_only
 
 __all__ = ["softmax_attention", "softmax_weights"]
 
+_INSTEAD = "softmax_weights(...) @ v"
 
+
+@outside_autocast
 def softmax_attention(
     q: Tensor,
     k: Tensor,
@@ -78,14 +83,16 @@ def softmax_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
+    q_, k, v = first_derivatives_only("softmax_attention", _INSTEAD, q.to(compute), k, v)
     if key_mask is None and mask is None:
-        out = F.scaled_dot_product_attention(q.to(compute), k, v, is_causal=causal, scale=scale)
+        out = F.scaled_dot_product_attention(q_, k, v, is_causal=causal, scale=scale)
     else:
         allowed = _allowed(q, k, causal=causal, key_mask=key_mask, mask=mask)
-        out = F.scaled_dot_product_attention(q.to(compute), k, v, attn_mask=allowed, scale=scale)
+        out = F.scaled_dot_product_attention(q_, k, v, attn_mask=allowed, scale=scale)
     return out.to(q.dtype)
 
 
+@outside_autocast
 def softmax_weights(
     q: Tensor,
     k: Tensor,

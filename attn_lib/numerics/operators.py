@@ -5,14 +5,14 @@ A loop over blocks, or a branch on what a tensor holds, is hidden in an operator
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from attn_lib.numerics.autocast import is_autocast_on
 
-__all__ = ["Operator", "register"]
+__all__ = ["Operator", "first_derivatives_only", "register"]
 
 _LIBRARY = torch.library.Library("attn_lib", "FRAGMENT")
 
@@ -84,6 +84,69 @@ class Operator:
         """Compute `out` from all tensors and options, in their order."""
         out: Tensor = self._function.apply(*arguments)[0]  # type: ignore[no-untyped-call]
         return out
+
+
+def first_derivatives_only(name: str, instead: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Let second derivatives through `tensors` raise an error of our own.
+
+    Parameters
+    ----------
+    name : str
+        Of the function that is given the tensors next, a kernel of torch without second
+        derivatives.
+    instead : str
+        What to use for them; the error names it.
+    *tensors : Tensor
+
+    Returns
+    -------
+    tuple of Tensor
+        The same numbers.
+    """
+    found: tuple[Tensor, ...] = _Once.apply(  # type: ignore[no-untyped-call]
+        name, instead, *tensors
+    )
+    return found
+
+
+def _refuse(name: str, instead: str) -> NoReturn:
+    raise NotImplementedError(f"{name} has first derivatives only; for second ones use {instead}")
+
+
+class _Once(torch.autograd.Function):
+    """Passes tensors on, and gradients back through `_Stop`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(name: str, instead: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(x.view_as(x) for x in tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.said = inputs[:2]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        if not torch.compiler.is_compiling():
+            grads = _Stop.apply(*ctx.said, *grads)  # type: ignore[no-untyped-call]
+        return None, None, *grads
+
+
+class _Stop(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(name: str, instead: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(x.view_as(x) for x in tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.said = inputs[:2]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> NoReturn:
+        _refuse(*ctx.said)
 
 
 def _like(x: Tensor) -> Tensor:
@@ -205,10 +268,8 @@ def _function_of(
             pass
 
         @staticmethod
-        def backward(ctx: Any, *grads: Any) -> None:
-            raise NotImplementedError(
-                f"{name} has first derivatives only; for second ones use {instead}"
-            )
+        def backward(ctx: Any, *grads: Any) -> NoReturn:
+            _refuse(name, instead)
 
     class Function(torch.autograd.Function):
         generate_vmap_rule = True
