@@ -13,7 +13,6 @@ f(A, B, C)_t = (1/t) A_t Σ_{j ≤ t} B_jᵀ C_j,
     A_pack = ω(K Pᵀ / √d),  A_unpack = softmax(f(Q, K, A_pack)),  Y = f(A_unpack, A_pack, V)
 """
 
-import itertools
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +32,8 @@ from attn_lib._checks import (
 from attn_lib.numerics import causal_product, elu_plus_one, hide_keys, masked_softmax
 from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.decoding import sums_like
-from attn_lib.numerics.operators import Operator, first_derivatives_only
+from attn_lib.numerics.few_queries import attend_from_few
+from attn_lib.numerics.operators import first_derivatives_only
 
 __all__ = [
     "LunaState",
@@ -134,8 +134,8 @@ def luna_attention(
         unpack = torch.softmax(causal_product(q_, k, pack) / count, dim=-1)
         out = causal_product(unpack, pack, v) / count
     else:
-        packed = _pack(p_, k, v, key_mask)
-        q_, packed = first_derivatives_only("luna_attention", _INSTEAD, q_, packed)
+        q_, p_, k, v = first_derivatives_only("luna_attention", _INSTEAD, q_, p_, k, v)
+        packed = attend_from_few(p_, k, v, key_mask)
         out = F.scaled_dot_product_attention(q_, packed, packed)
     return out.to(q.dtype)
 
@@ -177,7 +177,10 @@ def luna_pack(p: Tensor, k: Tensor, v: Tensor, *, key_mask: Tensor | None = None
 
     compute = torch.promote_types(p.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    return _pack(p.to(compute), k, v, key_mask).to(p.dtype)
+    p_, k, v = first_derivatives_only(
+        "luna_pack", "softmax_weights(p, k, key_mask=key_mask) @ v", p.to(compute), k, v
+    )
+    return attend_from_few(p_, k, v, key_mask).to(p.dtype)
 
 
 @outside_autocast
@@ -360,52 +363,6 @@ def _check_widths(v: Tensor, q: Tensor, *, causal: bool) -> None:
             f"v must have value_dim equal to head_dim = {q.shape[-1]} unless causal, "
             f"got {v.shape[-1]}"
         )
-
-
-def _pack(p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
-    """Softmax attention of few queries to many keys.
-
-    The fused kernel's backward pass cuts the keys into short blocks. With few queries all weights
-    of a head fit into the cache, and whole products are faster.
-    """
-    return _PACK(p, k, v, key_mask)
-
-
-def _pack_forward(p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> tuple[Tensor]:
-    allowed = None if key_mask is None else key_mask[:, None, None, :]
-    return (F.scaled_dot_product_attention(p, k, v, attn_mask=allowed),)
-
-
-def _pack_backward(
-    grad_out: Tensor, p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, out: Tensor
-) -> tuple[Tensor, ...]:
-    scale = p.shape[-1] ** -0.5
-    inner = (grad_out * out).sum(dim=-1, keepdim=True)
-    grads = tuple(x.new_empty(x.shape) for x in (p, k, v))
-    for item, head in itertools.product(range(p.shape[0]), range(p.shape[1])):
-        p_h, k_h, v_h, grad = (x[item, head] for x in (p, k, v, grad_out))
-        grad_p, grad_k, grad_v = (x[item, head] for x in grads)
-        allowed = None if key_mask is None else key_mask[item]
-        weights = masked_softmax(scale * p_h @ k_h.mT, allowed)  # (p_len, kv_len)
-        torch.mm(weights.mT, grad, out=grad_v)
-        grad_scores = (grad @ v_h.mT).sub_(inner[item, head]).mul_(weights.mul_(scale))
-        torch.mm(grad_scores, k_h, out=grad_p)
-        torch.mm(grad_scores.mT, p_h, out=grad_k)
-    return grads
-
-
-def _pack_shapes(p: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> tuple[Tensor]:
-    return (v.new_empty(*p.shape[:3], v.shape[-1]),)
-
-
-_PACK = Operator(
-    "luna_pack",
-    _pack_forward,
-    _pack_backward,
-    shapes=_pack_shapes,
-    inputs=3,
-    instead=_INSTEAD,
-)
 
 
 def _activate(k: Tensor, p: Tensor, activation: str) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attn_lib.numerics.operators import register
+from attn_lib.numerics.operators import map_over_batch, register
 
 __all__ = ["causal_product"]
 
@@ -79,8 +79,6 @@ _SUM_UP = register("causal_product", _sum_up, _shapes)
 class _CausalProduct(torch.autograd.Function):
     """Its gradients are sums of the same form."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, backwards: bool) -> Tensor:
         return _SUM_UP(q, k, v, backwards)[0]
@@ -103,3 +101,7 @@ class _CausalProduct(torch.autograd.Function):
             for term, needed in zip(terms, ctx.needs_input_grad, strict=False)
         )
         return *grads, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *given: Any) -> Any:
+        return map_over_batch(_CausalProduct.apply, info.batch_size, in_dims, given)

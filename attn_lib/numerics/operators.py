@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attn_lib.numerics.autocast import is_autocast_on
 
-__all__ = ["Operator", "first_derivatives_only", "register"]
+__all__ = ["Operator", "first_derivatives_only", "map_over_batch", "register"]
 
 _LIBRARY = torch.library.Library("attn_lib", "FRAGMENT")
 
@@ -73,16 +73,14 @@ class Operator:
         def back_shapes(grad_out: Tensor, *given: Any) -> tuple[Tensor, ...]:
             return tuple(_like(x) for x in given[:inputs])
 
-        folds = not shared
-        run = register(name, forward, shapes, folds=folds)
-        run_back = register(
-            f"{name}_backward", backward, back_shapes, schema=back_schema, folds=folds
-        )
-        self._function = _function_of(name, run, run_back, inputs, count, instead)
+        run = register(name, forward, shapes)
+        run_back = register(f"{name}_backward", backward, back_shapes, schema=back_schema)
+        over_batch = _one_by_one if shared else map_over_batch
+        self._function = _function_of(name, run, run_back, over_batch, inputs, count, instead)
 
     def __call__(self, *arguments: Any) -> Tensor:
         """Compute `out` from all tensors and options, in their order."""
-        out: Tensor = self._function.apply(*arguments)[0]  # type: ignore[no-untyped-call]
+        out: Tensor = self._function.apply(*arguments)[0]
         return out
 
 
@@ -159,7 +157,6 @@ def register(
     shapes: Callable[..., tuple[Tensor, ...]],
     *,
     schema: str | None = None,
-    folds: bool = True,
 ) -> Callable[..., tuple[Tensor, ...]]:
     """Make a function an operator that torch knows by its shapes; it has no gradient.
 
@@ -169,9 +166,6 @@ def register(
         As `name`, `forward` and `shapes` of `Operator`.
     schema : str, optional
         In the language of ``torch.library``; read from the annotations of `function` if not given.
-    folds : bool
-        Whether all tensors begin with the axis of items (or of slices), so that an axis mapped by
-        `vmap` may count as more items.
 
     Returns
     -------
@@ -186,70 +180,91 @@ def register(
     def packed(found: tuple[Tensor, ...]) -> Any:
         return found[0] if alone else tuple(found)
 
-    def compute(*given: Any) -> Any:
+    def compute(*given: Any) -> tuple[Tensor, ...]:
         device = next(x.device for x in given if isinstance(x, Tensor))
         if not is_autocast_on(device):
-            return packed(function(*given))
+            return function(*given)
         with torch.autocast(device.type, enabled=False):
-            return packed(function(*given))
+            return function(*given)
 
     def run(*given: Any) -> tuple[Tensor, ...]:
+        if _is_eager(given):
+            return compute(*given)
         found: Any = operator(*given)
         return (found,) if alone else found
 
-    def over_batch(info: Any, in_dims: Sequence[int | None], *given: Any) -> Any:
-        found = (_folded if folds else _one_by_one)(run, info.batch_size, in_dims, given)
-        return packed(found), packed((0,) * len(found))  # type: ignore[arg-type]
-
     # Not `torch.library.custom_op`: in its body nothing can be differentiated.
     _LIBRARY.define(f"{name}{arguments} -> {'Tensor' if alone else results}")
-    _LIBRARY.impl(name, compute, "CompositeExplicitAutograd")
+    _LIBRARY.impl(name, lambda *given: packed(compute(*given)), "CompositeExplicitAutograd")
     qualified = f"{_LIBRARY.ns}::{name}"
     torch.library.register_fake(qualified, lambda *given: packed(shapes(*given)), lib=_LIBRARY)
-    torch.library.register_vmap(qualified, over_batch, lib=_LIBRARY)
     operator = getattr(torch.ops.attn_lib, name)
     return run
 
 
-def _folded(
-    operator: Callable[..., tuple[Tensor, ...]],
-    size: int,
-    in_dims: Sequence[int | None],
-    arguments: Sequence[Any],
-) -> tuple[Tensor, ...]:
-    """Count the mapped axis as more items."""
+def _is_eager(given: Sequence[Any]) -> bool:
+    """Whether the numbers are there, and nothing looks on that needs one operator in their place.
+
+    Where they are, the function is called as it is: what counts operations or memory sees inside.
+    """
+    tensors = (x for x in given if isinstance(x, Tensor))
+    plain = all(type(x) in (Tensor, nn.Parameter) and not x.is_meta for x in tensors)
+    return plain and not torch.compiler.is_compiling()
+
+
+def map_over_batch(
+    function: Callable[..., Any], size: int, in_dims: Sequence[int | None], given: Sequence[Any]
+) -> tuple[Any, Any]:
+    """Count an axis that `vmap` maps as more items of a function whose tensors begin with items.
+
+    Parameters
+    ----------
+    function : callable
+        Of tensors and options; returns a tensor or a tuple of tensors.
+    size : int
+        Of the mapped axis.
+    in_dims : sequence of int or None
+        Where each argument has it.
+    given : sequence
+        The arguments.
+
+    Returns
+    -------
+    found, out_dims
+        As a ``vmap`` static method of ``torch.autograd.Function`` is to return them.
+    """
     folded = []
-    for x, dim in zip(arguments, in_dims, strict=True):
+    for x, dim in zip(given, in_dims, strict=True):
         if isinstance(x, Tensor):
             x = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
             x = x.flatten(0, 1)
         folded.append(x)
-    found = operator(*folded)
-    return tuple(x.unflatten(0, (size, len(x) // size)) for x in found)
+    found = function(*folded)
+    if isinstance(found, Tensor):
+        return found.unflatten(0, (size, len(found) // size)), 0
+    return tuple(x.unflatten(0, (size, len(x) // size)) for x in found), (0,) * len(found)
 
 
 def _one_by_one(
-    operator: Callable[..., tuple[Tensor, ...]],
-    size: int,
-    in_dims: Sequence[int | None],
-    arguments: Sequence[Any],
-) -> tuple[Tensor, ...]:
+    function: Callable[..., Any], size: int, in_dims: Sequence[int | None], given: Sequence[Any]
+) -> tuple[Any, Any]:
     each = [
-        operator(
+        function(
             *(
                 x.select(dim, i) if isinstance(x, Tensor) and dim is not None else x
-                for x, dim in zip(arguments, in_dims, strict=True)
+                for x, dim in zip(given, in_dims, strict=True)
             )
         )
         for i in range(size)
     ]
-    return tuple(torch.stack(parts) for parts in zip(*each, strict=True))
+    return tuple(map(torch.stack, zip(*each, strict=True))), (0,) * len(each[0])
 
 
 def _function_of(
     name: str,
     run: Callable[..., tuple[Tensor, ...]],
     run_back: Callable[..., tuple[Tensor, ...]],
+    over_batch: Callable[..., tuple[Any, Any]],
     inputs: int,
     count: int,
     instead: str,
@@ -257,8 +272,6 @@ def _function_of(
     """Return the function of `run` whose gradient is `run_back`."""
 
     class Gradient(torch.autograd.Function):
-        generate_vmap_rule = True
-
         @staticmethod
         def forward(*arguments: Any) -> tuple[Tensor, ...]:
             return run_back(*arguments)
@@ -271,9 +284,11 @@ def _function_of(
         def backward(ctx: Any, *grads: Any) -> NoReturn:
             _refuse(name, instead)
 
-    class Function(torch.autograd.Function):
-        generate_vmap_rule = True
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, *given: Any) -> Any:
+            return over_batch(Gradient.apply, info.batch_size, in_dims, given)
 
+    class Function(torch.autograd.Function):
         @staticmethod
         def forward(*arguments: Any) -> tuple[Tensor, ...]:
             return run(*arguments)
@@ -293,5 +308,9 @@ def _function_of(
             back = run_back if torch.compiler.is_compiling() else Gradient.apply
             found = back(grad_out, *arguments, *saved)
             return (*found, *[None] * (count - inputs))
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, *given: Any) -> Any:
+            return over_batch(Function.apply, info.batch_size, in_dims, given)
 
     return Function
