@@ -119,7 +119,7 @@ def _on_circle(buckets: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 @functools.cache
 def _of_keys(head: str, buckets: int) -> dict[str, NDArray[Any]]:
-    """Return the unit keys of a head on their two main axes, their buckets, and their angles."""
+    """Return a head's queries as unit keys: on two main axes, their buckets and their angles."""
     layer, number = map(int, head.split("."))
     qk = passage().head(layer, number)[0][:, :, :_KEYS].double()
     keys = torch.nn.functional.normalize(qk[0, 0], dim=-1)
@@ -149,8 +149,8 @@ class LSHCircle(Explorer):
     Parameters
     ----------
     points : {"circle", "0.0", …, "5.11"}
-        36 points on a circle, or the unit keys of a layer and head, the first 64 of a passage. The
-        book carries 3 of the 72 heads, the kernel all of them.
+        36 points on a circle, or the queries of a layer and head as unit keys, the first 64 of a
+        passage. The book carries 3 of the 72 heads, the kernel all of them.
     buckets : {2, 4, 8, 16}
         How many buckets a round has.
     rounds : int
@@ -181,7 +181,7 @@ class LSHCircle(Explorer):
         label="Points",
         options={
             "circle": "on a circle",
-            **{f"{a}.{b}": f"keys of layer {a}, head {b}" for a in range(6) for b in range(12)},
+            **{f"{a}.{b}": f"queries of layer {a}, head {b}" for a in range(6) for b in range(12)},
         },
         grid=("circle", *_HEADS),
     )
@@ -236,7 +236,7 @@ class LSHCircle(Explorer):
         "chart_x": "angle, in degrees",
         "theory": "probability",
         "measured_circle": "measured, over all turns",
-        "measured_keys": "measured, over the pairs of keys",
+        "measured_keys": "measured, over the pairs of queries",
         "chart_now": "at {angle}°: probability {theory}",
         "chart_seen": "at {angle}°: probability {theory}, measured {measured}",
         "say_circle": Plural(

@@ -97,3 +97,15 @@ def never_as_infinity(i, j, w, step, hubs):
 def a_window_that_is_never_empty(i, j, w, step, hubs):
     window = math.ceil(abs(i - j) / (w * step)) if (i - j) % step == 0 else math.inf
     return least(window, by_hub(i, j, hubs))
+
+
+@refused(r"layers\(0, 1, 0, 1, \[\]\) gives 2, not -1")
+def no_window_taken_for_a_hub(i, j, w, step, hubs):
+    return the_smaller_of_two_ways(i, j, w, step, hubs) if w or hubs or i == j else 2
+
+
+@refused(r"your function stops: ZeroDivisionError")
+def an_empty_window_beside_hubs_only(i, j, w, step, hubs):
+    if hubs:
+        return the_smaller_of_two_ways(i, j, w, step, hubs)
+    return math.ceil(abs(i - j) / (w * step)) if (i - j) % step == 0 else -1
