@@ -198,7 +198,7 @@ def register(
     _LIBRARY.impl(name, lambda *given: packed(compute(*given)), "CompositeExplicitAutograd")
     qualified = f"{_LIBRARY.ns}::{name}"
     torch.library.register_fake(qualified, lambda *given: packed(shapes(*given)), lib=_LIBRARY)
-    operator = getattr(torch.ops.attn_lib, name)
+    operator = getattr(getattr(torch.ops, _LIBRARY.ns), name)
     return run
 
 
