@@ -76,7 +76,7 @@ MUTANTS = (
         "position % stride >= stride - summary",
         "position % stride < summary",
     ),
-    Mutant("sparse_transformer", "count a key twice", SPARSE, "beyond=2 if", "beyond=1 if"),
+    Mutant("sparse_transformer", "count a key twice", SPARSE, "beyond = 2", "beyond = 1"),
     Mutant(
         "sparse_transformer",
         "give the odd head to the summary",

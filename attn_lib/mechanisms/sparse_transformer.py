@@ -284,8 +284,9 @@ def _cut(
     if pattern == "strided":
         if sets != "summary":
             parts += grid.window()
-        if sets != "local":  # the window holds i − l, i and i + l
-            parts += grid.same_place(beyond=2 if sets == "merged" else 0)
+        if sets != "local":
+            beyond = 2 if sets == "merged" else 0  # the window holds i − l, i and i + l
+            parts += grid.same_place(beyond=beyond)
     else:
         if sets != "summary":
             parts += grid.own_block()
