@@ -35,6 +35,7 @@ class Mutant(NamedTuple):
 
 
 LONG = "mechanisms/longformer.py"
+PARTS = "numerics/parts.py"
 SOFTMAX = "mechanisms/softmax.py"
 SPARSE = "mechanisms/sparse_transformer.py"
 EXPLICIT = "mechanisms/explicit_sparse.py"
@@ -59,7 +60,7 @@ MUTANTS = (
         "return weights.masked_fill(~allowed.any(dim=-1, keepdim=True), 0.0)",
         "return weights",
     ),
-    Mutant("sparse_transformer", "flip the mask", SPARSE, "real[:, chosen]", "~real[:, chosen]"),
+    Mutant("sparse_transformer", "flip the mask", PARTS, "real[:, chosen]", "~real[:, chosen]"),
     Mutant("sparse_transformer", "shift the diagonal", SPARSE, "places.triu()", "places.triu(1)"),
     Mutant(
         "sparse_transformer",
@@ -75,7 +76,7 @@ MUTANTS = (
         "position % stride >= stride - summary",
         "position % stride < summary",
     ),
-    Mutant("sparse_transformer", "count a key twice", SPARSE, "beyond=2", "beyond=1"),
+    Mutant("sparse_transformer", "count a key twice", SPARSE, "beyond = 2", "beyond = 1"),
     Mutant(
         "sparse_transformer",
         "give the odd head to the summary",
@@ -86,7 +87,7 @@ MUTANTS = (
     Mutant(
         "sparse_transformer",
         "lose a term of the gradient",
-        "numerics/parts.py",
+        PARTS,
         "grad_scores.sub_(tile.rows(inner))",
         "grad_scores",
     ),
@@ -204,7 +205,7 @@ MUTANTS = (
         "count = state.count + 1",
         "count = max(state.count, 1)",
     ),
-    Mutant("longformer", "flip the mask", LONG, "real.index_fill", "(~real).index_fill"),
+    Mutant("longformer", "flip the mask", PARTS, "F.pad(real,", "F.pad(~real,"),
     Mutant("longformer", "shift the diagonal", LONG, "key_place <= place", "key_place < place"),
     Mutant(
         "longformer",
@@ -219,9 +220,9 @@ MUTANTS = (
     Mutant(
         "longformer",
         "count a global key twice",
-        LONG,
-        "real.index_fill(1, hub, False)",
-        "real.clone()",
+        PARTS,
+        "whole.index_fill(1, chosen, False)",
+        "whole.clone()",
     ),
     Mutant(
         "longformer",

@@ -3,6 +3,7 @@
 import math
 
 import counting
+import numpy as np
 import oracles
 import pytest
 import torch
@@ -225,6 +226,21 @@ def test_neither_order_nor_repetition_of_global_tokens_matters(normal, causal):
         for hubs in (None, [])
     )
     assert_close(none, empty, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, lambda x: [np.int32(p) for p in x]])
+def test_integers_may_come_from_numpy_and_from_torch(normal, kind):
+    q, k, v = normal(2, 2, 30, 5), normal(2, 2, 30, 5), normal(2, 2, 30, 3)
+    given = {"window": 2, "global_tokens": [28, 3], "dilation": [1, 3]}
+    other = {"window": 2, "global_tokens": kind([28, 3]), "dilation": kind([1, 3])}
+    assert torch.equal(
+        longformer_attention(q, k, v, **other), longformer_attention(q, k, v, **given)
+    )
+    assert torch.equal(longformer_weights(q, k, **other), longformer_weights(q, k, **given))
+    given["dilation"], other["dilation"] = 2, np.int64(2)
+    assert torch.equal(
+        longformer_attention(q, k, v, **other), longformer_attention(q, k, v, **given)
+    )
 
 
 def test_a_global_key_in_the_window_counts_once(normal):
@@ -513,7 +529,19 @@ def _zeros(*shape, **options):
         ({"global_tokens": [1.0]}, TypeError, "^global_tokens must .*got float"),
         ({"global_tokens": [True]}, TypeError, "^global_tokens must .*got bool"),
         ({"global_tokens": 3}, TypeError, "^global_tokens must .*got 3"),
-        ({"global_tokens": _zeros(2)}, TypeError, "^global_tokens must .*got"),
+        ({"global_tokens": _zeros(2)}, TypeError, "^global_tokens must .*got float"),
+        ({"global_tokens": _zeros(2, dtype=torch.bool)}, TypeError, "^global_tokens .*got bool"),
+        (
+            {"global_tokens": _zeros(2, 1, dtype=torch.int64)},
+            ValueError,
+            r"^global_tokens must be a sequence of ints, got shape \(2, 1\)",
+        ),
+        ({"global_tokens": np.array([0.5])}, TypeError, "^global_tokens must .*got float"),
+        ({"global_tokens": {3}}, TypeError, r"^global_tokens must .*got \{3\}"),
+        ({"dilation": np.array(2)}, ValueError, r"^dilation must .*got shape \(\)"),
+        ({"dilation": np.array([2])}, ValueError, "^dilation must .*got 1"),
+        ({"dilation": np.float64(2)}, TypeError, "^dilation must .*got"),
+        ({"dilation": np.int64(0)}, ValueError, "^dilation must .*got 0"),
         ({"q_global": [1.0]}, TypeError, "^q_global must .*got list"),
         ({"k_global": _zeros(1, 2, 9, 4)}, ValueError, r"^k_global must .*got \(1, 2, 9, 4\)"),
         ({"q_global": _zeros(1, 2, 8, 3)}, ValueError, r"^q_global must .*got \(1, 2, 8, 3\)"),

@@ -9,16 +9,16 @@ scores and t_i the k-th largest of row i,
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from attn_lib import masks
 from attn_lib._checks import check_finite_number, check_positive_int, check_qk, check_qkv
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.autocast import outside_autocast
+from attn_lib.numerics.operators import Operator
 from attn_lib.numerics.portions import portions
 
 __all__ = ["explicit_sparse_attention", "explicit_sparse_weights"]
@@ -27,6 +27,7 @@ _CHUNK = 2**21
 """Scores held at a time: 8 MB in float32."""
 
 
+@outside_autocast
 def explicit_sparse_attention(
     q: Tensor,
     k: Tensor,
@@ -91,12 +92,11 @@ def explicit_sparse_attention(
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
     mask = None if key_mask is None else key_mask.repeat_interleave(q.shape[1], dim=0)
     slices = (x.flatten(0, 1) for x in (q.to(compute) * scale, k, v))
-    out: Tensor = _AttendToBest.apply(  # type: ignore[no-untyped-call]
-        *slices, mask, causal, topk
-    )
+    out = _ATTEND(*slices, mask, causal, topk)
     return out.view(*q.shape[:3], v.shape[-1]).to(q.dtype)
 
 
+@outside_autocast
 def explicit_sparse_weights(
     q: Tensor,
     k: Tensor,
@@ -136,54 +136,70 @@ def explicit_sparse_weights(
     return masked_softmax(scores, chosen & allowed).to(q.dtype)
 
 
-class _AttendToBest(torch.autograd.Function):
-    """Slices are the heads of all items: q (slices, q_len, head_dim), key_mask (slices, kv_len)."""
+def _forward(
+    q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, causal: bool, topk: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Attend in slices, the heads of all items: q (slices, q_len, head_dim).
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        key_mask: Tensor | None,
-        causal: bool,
-        topk: int,
-    ) -> Tensor:
-        slices, q_len, kv_len = q.shape[0], q.shape[1], k.shape[1]
-        kept = min(topk, kv_len)
-        out = q.new_zeros(slices, q_len, v.shape[-1])
-        weights = q.new_zeros(slices, q_len, kept)
-        chosen = torch.zeros(slices, q_len, kept, dtype=torch.int32, device=q.device)
-        for some, rows in _blocks(slices, q_len, kv_len):
-            seen = rows.stop if causal else kv_len
-            scores = q[some, rows] @ k[some, :seen].mT  # (slices, rows, seen)
-            if key_mask is not None:
-                scores.masked_fill_(~key_mask[some, None, :seen], -math.inf)
-            if causal:
-                scores.masked_fill_(_future(rows, q.device), -math.inf)
-            best, order = _largest(scores.flatten(0, 1), min(kept, seen))
-            share = masked_softmax(best, best > -math.inf).view(*scores.shape[:2], -1)
-            weights[some, rows, : share.shape[-1]] = share
-            chosen[some, rows, : share.shape[-1]] = order.view_as(share)
-        for some in portions(slices, 4 * q_len * kept, _CHUNK):
-            out[some] = _mix(chosen[some], weights[some], v[some])
-        ctx.save_for_backward(q, k, v, weights, chosen)
-        return out
+    Kept are the weights of each query's best keys, and which they are: (slices, q_len, kept).
+    """
+    slices, q_len, kv_len = q.shape[0], q.shape[1], k.shape[1]
+    kept = min(topk, kv_len)
+    out = q.new_zeros(slices, q_len, v.shape[-1])
+    weights = q.new_zeros(slices, q_len, kept)
+    chosen = torch.zeros(slices, q_len, kept, dtype=torch.int32, device=q.device)
+    for some, rows in _blocks(slices, q_len, kv_len):
+        seen = rows.stop if causal else kv_len
+        scores = q[some, rows] @ k[some, :seen].mT  # (slices, rows, seen)
+        if key_mask is not None:
+            scores.masked_fill_(~key_mask[some, None, :seen], -math.inf)
+        if causal:
+            scores.masked_fill_(_future(rows, q.device), -math.inf)
+        best, order = _largest(scores.flatten(0, 1), min(kept, seen))
+        share = masked_softmax(best, best > -math.inf).view(*scores.shape[:2], -1)
+        weights[some, rows, : share.shape[-1]] = share
+        chosen[some, rows, : share.shape[-1]] = order.view_as(share)
+    for some in portions(slices, 4 * q_len * kept, _CHUNK):
+        out[some] = _mix(chosen[some], weights[some], v[some])
+    return out, weights, chosen
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, weights, chosen = ctx.saved_tensors
-        grad_q, grad_k, grad_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for some in portions(len(q), 4 * weights[:1].numel(), _CHUNK):
-            order, share, grad = chosen[some], weights[some], grad_out[some]
-            grad_share = _share_gradient(order, share, v[some], grad)
-            grad_best = share * (grad_share - (grad_share * share).sum(dim=-1, keepdim=True))
-            grad_q[some] = _mix(order, grad_best, k[some])
-            grad_k[some], grad_v[some] = _gather(
-                order, ((grad_best, q[some]), (share, grad)), k.shape[1]
-            )
-        return grad_q, grad_k, grad_v, None, None, None
+
+def _backward(
+    grad_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    key_mask: Tensor | None,
+    causal: bool,
+    topk: int,
+    out: Tensor,
+    weights: Tensor,
+    chosen: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_q, grad_k, grad_v = (
+        torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)
+    )
+    for some in portions(len(q), 4 * weights[:1].numel(), _CHUNK):
+        order, share, grad = chosen[some], weights[some], grad_out[some]
+        grad_share = _share_gradient(order, share, v[some], grad)
+        grad_best = share * (grad_share - (grad_share * share).sum(dim=-1, keepdim=True))
+        grad_q[some] = _mix(order, grad_best, k[some])
+        grad_k[some], grad_v[some] = _gather(
+            order, ((grad_best, q[some]), (share, grad)), k.shape[1]
+        )
+    return grad_q, grad_k, grad_v
+
+
+def _shapes(
+    q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None, causal: bool, topk: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    kept = torch.sym_min(topk, k.shape[1])
+    weights = q.new_empty(*q.shape[:2], kept)
+    return (
+        q.new_empty(*q.shape[:2], v.shape[-1]),
+        weights,
+        weights.new_empty(weights.shape, dtype=torch.int32),
+    )
 
 
 def _blocks(slices: int, q_len: int, kv_len: int) -> Iterator[tuple[slice, slice]]:
@@ -285,3 +301,13 @@ def _gather(order: Tensor, given: Sequence[tuple[Tensor, Tensor]], length: int) 
         ).view(slices, length, -1)
         for weight, x in given
     ]
+
+
+_ATTEND = Operator(
+    "explicit_sparse_attention",
+    _forward,
+    _backward,
+    shapes=_shapes,
+    inputs=3,
+    instead="explicit_sparse_weights(...) @ v",
+)

@@ -11,28 +11,37 @@ sees
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_lib import masks
 from attn_lib._checks import check_like, check_positive_int, check_qk, check_qkv, check_tensor
 from attn_lib.numerics import (
+    Pairs,
     Part,
     attend_over_parts,
     hide_keys,
     masked_softmax,
+    parts_operator,
     stretch,
 )
+from attn_lib.numerics.autocast import outside_autocast
+from attn_lib.numerics.operators import first_derivatives_only
 
 __all__ = ["longformer_attention", "longformer_weights"]
+
+_Integers = Sequence[int] | NDArray[np.integer[Any]] | Tensor
 
 _BLOCK = 64  # queries that share one stretch of keys, at most
 _ROWS = 1024  # queries beside the global tokens at a time
 
 
+@outside_autocast
 def longformer_attention(
     q: Tensor,
     k: Tensor,
@@ -41,8 +50,8 @@ def longformer_attention(
     causal: bool = False,
     key_mask: Tensor | None = None,
     window: int,
-    dilation: int | Sequence[int] = 1,
-    global_tokens: Sequence[int] | None = None,
+    dilation: int | _Integers = 1,
+    global_tokens: _Integers | None = None,
     q_global: Tensor | None = None,
     k_global: Tensor | None = None,
     v_global: Tensor | None = None,
@@ -68,7 +77,8 @@ def longformer_attention(
         Keys seen on EACH side, at least 0; the query's own position comes on top. The paper's w is
         the total, 2 · window.
     dilation : int or sequence of int
-        Distance between neighbouring keys of the window, at least 1; a sequence has one a head.
+        Distance between neighbouring keys of the window, at least 1; a sequence has one a head. An
+        integer array or tensor with one axis is a sequence too, here and below.
     global_tokens : sequence of int, optional
         Positions below both q_len and kv_len that see and are seen by all, the same for every head
         and item.
@@ -107,38 +117,40 @@ def longformer_attention(
     compute = torch.promote_types(q.dtype, torch.float32)
     window_q, scale = q.to(compute), q.shape[-1] ** -0.5
     window_k, window_v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-    hub = torch.tensor(hubs, dtype=torch.long, device=q.device)
-    real, outside = key_mask, key_mask
-    if hubs:
-        if real is None:
-            real = torch.ones(k.shape[0], k.shape[2], dtype=torch.bool, device=k.device)
-        outside = real.index_fill(1, hub, False)  # a hub is seen as a hub, not twice
 
     def attend(which: list[int], step: int) -> Tensor:
-        band = _Band.fit(q.shape[2], k.shape[2], window, step, causal=causal)
         heads = slice(None) if len(which) == q.shape[1] else which
-        near_k, near_v = window_k[:, heads], window_v[:, heads]
-        sources, parts = [(near_k, near_v, outside)], [*band.parts(q.device)]
-        if real is not None and hubs:
-            sources.append((near_k[:, :, hub], near_v[:, :, hub], real[:, hub]))
-            parts += _hub_parts(hub, q.shape[2], causal=causal)
-        return attend_over_parts(window_q[:, heads], sources, parts, scale=scale)
+        return attend_over_parts(
+            _ATTEND,
+            *(x[:, heads] for x in (window_q, window_k, window_v)),
+            scale=scale,
+            causal=causal,
+            sizes=(window, step, *hubs),
+            key_mask=key_mask,
+        )
 
     out = _by_dilation(attend, dilations)
-    if real is not None and hubs:
+    if hubs:
+        hub = torch.tensor(hubs, dtype=torch.long, device=q.device)
+        real = key_mask
+        if real is None:
+            real = torch.ones(k.shape[0], k.shape[2], dtype=torch.bool, device=k.device)
         allowed = real[:, None, None, :]
         if causal:
             allowed = allowed & (hub[:, None] >= torch.arange(k.shape[2], device=k.device))
-        rows = F.scaled_dot_product_attention(
+        hub_q, k, v = first_derivatives_only(
+            "longformer_attention",
+            _INSTEAD,
             q_global.to(compute)[:, :, hub],
             hide_keys(k_global.to(compute), key_mask),
             hide_keys(v_global.to(compute), key_mask),
-            attn_mask=allowed,
         )
+        rows = F.scaled_dot_product_attention(hub_q, k, v, attn_mask=allowed)
         out = out.index_copy(2, hub, rows)
     return out.to(q.dtype)
 
 
+@outside_autocast
 def longformer_weights(
     q: Tensor,
     k: Tensor,
@@ -146,8 +158,8 @@ def longformer_weights(
     causal: bool = False,
     key_mask: Tensor | None = None,
     window: int,
-    dilation: int | Sequence[int] = 1,
-    global_tokens: Sequence[int] | None = None,
+    dilation: int | _Integers = 1,
+    global_tokens: _Integers | None = None,
     q_global: Tensor | None = None,
     k_global: Tensor | None = None,
     v_global: Tensor | None = None,
@@ -191,28 +203,43 @@ def longformer_weights(
     return masked_softmax(scores, allowed).to(q.dtype)
 
 
-def _checked_dilations(dilation: int | Sequence[int], heads: int) -> list[int]:
-    if isinstance(dilation, int):
-        return [check_positive_int("dilation", dilation)] * heads
-    if not isinstance(dilation, Sequence):
-        raise TypeError(f"dilation must be an int or a sequence of ints, got {dilation!r}")
-    steps = [check_positive_int("dilation", step) for step in dilation]
+def _checked_dilations(dilation: int | _Integers, heads: int) -> list[int]:
+    if isinstance(dilation, int | np.integer):
+        return [_checked_int("dilation", dilation)] * heads
+    steps = [_checked_int("dilation", step) for step in _listed("dilation", dilation, "an int or ")]
     if len(steps) != heads:
         raise ValueError(f"dilation must have one entry a head, {heads}, got {len(steps)}")
     return steps
 
 
-def _checked_positions(positions: Sequence[int] | None, length: int) -> list[int]:
+def _checked_positions(positions: _Integers | None, length: int) -> list[int]:
     if positions is None:
         return []
-    if not isinstance(positions, Sequence):
-        raise TypeError(f"global_tokens must be a sequence of ints, got {positions!r}")
-    chosen = sorted({check_positive_int("global_tokens", p, at_least=0) for p in positions})
+    given = _listed("global_tokens", positions)
+    chosen = sorted({_checked_int("global_tokens", p, at_least=0) for p in given})
     if chosen and chosen[-1] >= length:
         raise ValueError(
             f"global_tokens must be positions below q_len and kv_len, {length}, got {chosen[-1]}"
         )
     return chosen
+
+
+def _checked_int(name: str, value: object, *, at_least: int = 1) -> int:
+    value = int(value) if isinstance(value, np.integer) else value
+    return check_positive_int(name, value, at_least=at_least)
+
+
+def _listed(name: str, value: object, other: str = "") -> Sequence[object]:
+    """Return what a sequence, an array or a tensor holds."""
+    if isinstance(value, Sequence):
+        return value
+    rule = f"{name} must be {other}a sequence of ints"
+    if not isinstance(value, np.ndarray | Tensor):
+        raise TypeError(f"{rule}, got {value!r}")
+    if value.ndim != 1:
+        raise ValueError(f"{rule}, got shape {tuple(value.shape)}")
+    held: list[object] = value.tolist()
+    return held
 
 
 def _checked_like(name: str, value: Tensor | None, other: Tensor) -> Tensor:
@@ -336,3 +363,20 @@ def _hub_parts(hub: Tensor, q_len: int, *, causal: bool) -> Iterator[Part]:
             allowed = (hub <= torch.arange(first, last, device=hub.device)[:, None])[None]
         rows, columns = partial(stretch, first=first, last=last), partial(stretch, last=len(hub))
         yield Part(rows, columns, allowed, source=1)
+
+
+def _cut(
+    q_len: int, kv_len: int, causal: bool, kind: str, sizes: Sequence[int], device: torch.device
+) -> Pairs:
+    """Cut the window and the global tokens; `sizes` are its reach, its dilation, their places."""
+    window, dilation, *hubs = sizes
+    parts = [*_Band.fit(q_len, kv_len, window, dilation, causal=causal).parts(device)]
+    if not hubs:
+        return Pairs(parts, q_len, kv_len)
+    hub = torch.tensor(hubs, dtype=torch.long, device=device)
+    parts += _hub_parts(hub, q_len, causal=causal)
+    return Pairs(parts, q_len, kv_len, hub, apart=True)  # a hub is seen as a hub, not twice
+
+
+_INSTEAD = "longformer_weights(...) @ v"
+_ATTEND = parts_operator("longformer_attention", _cut, instead=_INSTEAD)

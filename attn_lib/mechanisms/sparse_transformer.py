@@ -10,25 +10,27 @@ causal sets of position i are
 and attention is exact softmax over them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from attn_lib import masks
 from attn_lib._checks import check_choice, check_qk, check_qkv, check_stride
 from attn_lib.numerics import (
+    Pairs,
     Part,
     attend_over_parts,
     hide_keys,
     masked_softmax,
     pad_length,
+    parts_operator,
     stretch,
 )
+from attn_lib.numerics.autocast import outside_autocast
 
 __all__ = ["sparse_transformer_attention", "sparse_transformer_weights"]
 
@@ -36,6 +38,7 @@ _STAIRS = 4  # pieces that the summary of the strided pattern is computed in
 _ROWS = 256  # queries beside the summary columns of the fixed pattern at a time
 
 
+@outside_autocast
 def sparse_transformer_attention(
     q: Tensor,
     k: Tensor,
@@ -100,40 +103,33 @@ def sparse_transformer_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     q_len, kv_len, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5
-    grid = _Grid.fit(q_len, kv_len, stride, causal=causal, device=q.device)
-    padded_q = pad_length(q.to(compute), grid.q_blocks * grid.block)
-    padded_k = pad_length(hide_keys(k.to(compute), key_mask), grid.kv_blocks * grid.block)
-    padded_v = pad_length(hide_keys(v.to(compute), key_mask), grid.kv_blocks * grid.block)
-    real = key_mask
-    if real is None and not causal:  # a causal query sees no padding anyway
-        real = torch.ones(k.shape[0], kv_len, dtype=torch.bool, device=k.device)
-    if real is not None:
-        real = F.pad(real, (0, grid.kv_blocks * grid.block - kv_len))
-    sources = [(padded_k, padded_v, real)]
+    q_, k, v = q.to(compute), hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
+    if not torch.compiler.is_compiling():  # the operator can do it too, for the gradient once more
+        grid = _Grid.fit(q_len, kv_len, stride, causal=causal, device=q.device)
+        q_ = pad_length(q_, grid.q_blocks * grid.block)
+        k, v = (pad_length(x, grid.kv_blocks * grid.block) for x in (k, v))
 
-    if pattern == "strided":
-        local, summaries = grid.window(), grid.same_place(beyond=0)
-        merged = [*local, *grid.same_place(beyond=2)]  # the window holds i − l, i and i + l
-    else:
-        position = torch.arange(kv_len, device=k.device)
-        chosen = position[position % stride >= stride - summary]
-        chosen_real = None if real is None else real[:, chosen]
-        sources.append((padded_k[:, :, chosen], padded_v[:, :, chosen], chosen_real))
-        local, summaries = grid.own_block(), grid.chosen(chosen, own_block=True)
-        merged = [*local, *grid.chosen(chosen, own_block=False)]
-
-    def attend(which: slice, parts: list[Part]) -> Tensor:
-        seen = [(keys[:, which], values[:, which], mask) for keys, values, mask in sources]
-        return attend_over_parts(padded_q[:, which], seen, parts, scale=scale)
+    def attend(which: slice, sets: str) -> Tensor:
+        return attend_over_parts(
+            _ATTEND,
+            *(x[:, which] for x in (q_, k, v)),
+            scale=scale,
+            causal=causal,
+            kind=f"{pattern} {sets}",
+            sizes=(stride, summary),
+            key_mask=key_mask,
+            kv_len=kv_len,
+        )
 
     if heads == "merged":
-        out = attend(slice(None), merged)
+        out = attend(slice(None), "merged")
     else:
         half = -(-q.shape[1] // 2)
-        out = torch.cat([attend(slice(half), local), attend(slice(half, None), summaries)], dim=1)
+        out = torch.cat([attend(slice(half), "local"), attend(slice(half, None), "summary")], dim=1)
     return out[:, :, :q_len].to(q.dtype)
 
 
+@outside_autocast
 def sparse_transformer_weights(
     q: Tensor,
     k: Tensor,
@@ -275,3 +271,32 @@ class _Grid:
 
     def _range(self, first: int, last: int) -> Tensor:
         return torch.arange(first, last, device=self.device)
+
+
+def _cut(
+    q_len: int, kv_len: int, causal: bool, kind: str, sizes: Sequence[int], device: torch.device
+) -> Pairs:
+    """Cut the sets of a pattern: both of them ("merged"), the local or the summary one."""
+    pattern, sets = kind.split()
+    stride, summary = sizes
+    grid = _Grid.fit(q_len, kv_len, stride, causal=causal, device=device)
+    chosen, parts = None, list[Part]()
+    if pattern == "strided":
+        if sets != "summary":
+            parts += grid.window()
+        if sets != "local":
+            beyond = 2 if sets == "merged" else 0  # the window holds i − l, i and i + l
+            parts += grid.same_place(beyond=beyond)
+    else:
+        if sets != "summary":
+            parts += grid.own_block()
+        if sets != "local":
+            position = torch.arange(kv_len, device=device)
+            chosen = position[position % stride >= stride - summary]
+            parts += grid.chosen(chosen, own_block=sets == "summary")
+    return Pairs(parts, grid.q_blocks * grid.block, grid.kv_blocks * grid.block, chosen)
+
+
+_ATTEND = parts_operator(
+    "sparse_transformer_attention", _cut, instead="sparse_transformer_weights(...) @ v"
+)

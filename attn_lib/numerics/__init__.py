@@ -13,9 +13,10 @@ from attn_lib.numerics.elu import elu_plus_one
 from attn_lib.numerics.first_calls import settle
 from attn_lib.numerics.masked import hide_keys, masked_softmax
 from attn_lib.numerics.padding import pad_length
-from attn_lib.numerics.parts import Part, attend_over_parts, stretch
+from attn_lib.numerics.parts import Pairs, Part, attend_over_parts, parts_operator, stretch
 
 __all__ = [
+    "Pairs",
     "Part",
     "attend_over_parts",
     "causal_product",
@@ -23,6 +24,7 @@ __all__ = [
     "hide_keys",
     "masked_softmax",
     "pad_length",
+    "parts_operator",
     "settle",
     "stretch",
 ]

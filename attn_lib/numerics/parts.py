@@ -7,16 +7,16 @@ parts give is merged through their log-sum-exp.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from attn_lib.numerics.operators import Operator
+from attn_lib.numerics.padding import pad_length
 from attn_lib.numerics.portions import IN_CACHE, portions
 
-__all__ = ["Part", "attend_over_parts", "stretch"]
+__all__ = ["Pairs", "Part", "attend_over_parts", "parts_operator", "stretch"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class Part:
     """A grid of rectangles of query–key pairs, seen through views of the sequences.
 
     `rows` and `columns` look at a sequence (slices, length, width) as (slices, groups, size, width)
-    without copying; row group g is paired with column group g. The parts of one call must not
-    share a pair.
+    without copying; row group g is paired with column group g.
 
     Attributes
     ----------
@@ -36,7 +35,7 @@ class Part:
     allowed : Tensor of bool, shape (groups or 1, rows, columns), optional
         Which pairs of a rectangle belong to the part; all of them where it is None.
     source : int
-        Which of the call's key sequences `columns` looks at.
+        Which key sequence `columns` looks at: 0 for all keys, 1 for the chosen ones of `Pairs`.
     """
 
     rows: Callable[[Tensor], Tensor]
@@ -61,25 +60,85 @@ def stretch(x: Tensor, *, first: int = 0, last: int) -> Tensor:
     return x[:, None, first:last]
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """A set of query–key pairs, cut into parts.
+
+    Attributes
+    ----------
+    parts : sequence of Part
+        They share no pair. A query in none of them gets zeros.
+    q_len, kv_len : int
+        Lengths that the parts look at; what is shorter is filled up with zeros, which nobody sees.
+    chosen : Tensor of int64, shape (count,), optional
+        Positions of the keys, each once, that the parts find as their second source.
+    apart : bool
+        Whether the chosen keys are hidden in the first source, the whole sequence of keys.
+    """
+
+    parts: Sequence[Part]
+    q_len: int
+    kv_len: int
+    chosen: Tensor | None = None
+    apart: bool = False
+
+    def sources(
+        self, k: Tensor, v: Tensor, real: Tensor | None, kv_len: int, *, causal: bool
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor | None]]:
+        """Keys, values and masks (slices, length) of each source; `kv_len` keys are no filling."""
+        k, v, chosen = pad_length(k, self.kv_len), pad_length(v, self.kv_len), self.chosen
+        keys, values, masks = [k], [v], [real]
+        if chosen is not None:
+            keys.append(k[:, chosen])
+            values.append(v[:, chosen])
+            masks.append(None if real is None else real[:, chosen])
+        filled = self.kv_len > kv_len and not causal  # a causal query sees no filling anyway
+        if real is None and (self.apart or filled):
+            real = torch.ones(1, kv_len, dtype=torch.bool, device=k.device).expand(len(k), -1)
+        if real is not None:
+            whole = F.pad(real, (0, self.kv_len - kv_len))
+            if self.apart and chosen is not None:
+                whole = whole.index_fill(1, chosen, False)
+            masks[0] = whole
+        return keys, values, masks
+
+    def in_one_part(self) -> bool:
+        """Whether no query is in two parts."""
+        times = torch.zeros(1, self.q_len, 1, dtype=torch.int32, device="cpu")
+        for part in self.parts:
+            part.rows(times).add_(1)
+        return not (times > 1).any()
+
+
 def attend_over_parts(
+    operator: Operator,
     q: Tensor,
-    sources: Sequence[tuple[Tensor, Tensor, Tensor | None]],
-    parts: Sequence[Part],
+    k: Tensor,
+    v: Tensor,
     *,
     scale: float,
+    causal: bool = False,
+    kind: str = "",
+    sizes: Sequence[int] = (),
+    key_mask: Tensor | None = None,
+    kv_len: int | None = None,
 ) -> Tensor:
-    r"""Exact softmax attention over the union of `parts`, one part in memory at a time.
+    r"""Exact softmax attention over a set of pairs, one part of it in memory at a time.
 
     Parameters
     ----------
+    operator : Operator
+        From `parts_operator`; it knows the set.
     q : Tensor, shape (batch, heads, q_len, head_dim)
-    sources : sequence of (keys, values, key_mask)
-        keys (batch, heads, length, head_dim), values (batch, heads, length, value_dim), key_mask
-        (batch, length) of bool or None. Lengths may differ from source to source.
-    parts : sequence of Part
-        Disjoint sets of pairs. A query in none of them gets zeros.
+    k : Tensor, shape (batch, heads, length, head_dim)
+    v : Tensor, shape (batch, heads, length, value_dim)
     scale : float
         Factor of the scores.
+    causal, kind, sizes
+        What the set depends on besides the lengths.
+    key_mask : Tensor of bool, shape (batch, kv_len), optional
+    kv_len : int, optional
+        How many of the keys are no filling; all of them where it is not given.
 
     Returns
     -------
@@ -103,70 +162,108 @@ def attend_over_parts(
     .. [2] Tri Dao, Daniel Y. Fu, Stefano Ermon, Atri Rudra, Christopher Ré. FlashAttention: Fast
        and Memory-Efficient Exact Attention with IO-Awareness. 2022, arXiv:2205.14135.
     """
-    batch, heads = q.shape[:2]
-    tensors = [x.flatten(0, 1) for keys, values, _ in sources for x in (keys, values)]
-    masks = tuple(
-        None if mask is None else mask.repeat_interleave(heads, dim=0) for _, _, mask in sources
-    )
-    out: Tensor = _AttendOverParts.apply(  # type: ignore[no-untyped-call]
-        q.flatten(0, 1), scale, tuple(parts), masks, *tensors
-    )
-    return out.view(batch, heads, *out.shape[1:])
+    real = None if key_mask is None else key_mask.repeat_interleave(q.shape[1], dim=0)
+    flat = (x.flatten(0, 1) for x in (q, k, v))
+    count = k.shape[2] if kv_len is None else kv_len
+    out = operator(*flat, real, count, causal, scale, kind, list(sizes))
+    return out.view(*q.shape[:3], v.shape[-1])
 
 
-def _in_one_part(q: Tensor, parts: Sequence[Part]) -> bool:
-    """Whether no query is in two parts."""
-    times = torch.zeros(1, q.shape[1], 1, dtype=torch.int32, device="cpu")
-    for part in parts:
-        part.rows(times).add_(1)
-    return not (times > 1).any()
+def parts_operator(name: str, cut: Callable[..., Pairs], *, instead: str) -> Operator:
+    """Make the operator of attention over a set of pairs.
 
+    Parameters
+    ----------
+    name, instead
+        As in `Operator`.
+    cut : callable
+        ``(q_len, kv_len, causal, kind, sizes, device) -> pairs``, called with the length of the
+        queries, filled up or not, and the number of keys that are no filling.
 
-class _AttendOverParts(torch.autograd.Function):
-    @staticmethod
+    Returns
+    -------
+    Operator
+        ``(q, k, v, real, kv_len, causal, scale, kind, sizes)``, of slices: q (slices, q_len,
+        head_dim), real (slices, kv_len) of bool or None. `attend_over_parts` calls it.
+    """
+
     def forward(
-        ctx: Any,
         q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        real: Tensor | None,
+        kv_len: int,
+        causal: bool,
         scale: float,
-        parts: tuple[Part, ...],
-        masks: tuple[Tensor | None, ...],
-        *tensors: Tensor,
-    ) -> Tensor:
-        keys, values = tensors[0::2], tensors[1::2]
-        out = q.new_zeros(*q.shape[:2], values[0].shape[-1])
-        log_total = None
-        tiles = _tiles(parts, masks, q, keys)
-        if _in_one_part(q, parts):
+        kind: str,
+        sizes: Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        q_len = q.shape[1]
+        pairs = cut(q_len, kv_len, causal, kind, sizes, q.device)
+        keys, values, masks = pairs.sources(k, v, real, kv_len, causal=causal)
+        q = pad_length(q, pairs.q_len)
+        out = q.new_zeros(*q.shape[:2], v.shape[-1])
+        tiles = _tiles(pairs.parts, masks, q, keys)
+        if pairs.in_one_part():
+            log_total = q.new_zeros(*q.shape[:2], 1)  # not read
             for tile in tiles:
                 tile.rows(out).copy_(tile.weights(q, keys, scale) @ tile.columns(values))
         else:
             log_total = _merge(out, tiles, q, keys, values, scale)
-        ctx.scale, ctx.parts, ctx.masks = scale, parts, masks
-        ctx.save_for_backward(q, out, log_total, *tensors)
-        return out
+        return out[:, :q_len].contiguous(), log_total[:, :q_len].contiguous()
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        q, out, log_total, *tensors = ctx.saved_tensors
-        keys, values = tensors[0::2], tensors[1::2]
+    def backward(
+        grad_out: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        real: Tensor | None,
+        kv_len: int,
+        causal: bool,
+        scale: float,
+        kind: str,
+        sizes: Sequence[int],
+        out: Tensor,
+        log_total: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        lengths = q.shape[1], k.shape[1], v.shape[1]
+        pairs = cut(q.shape[1], kv_len, causal, kind, sizes, q.device)
+        keys, values, masks = pairs.sources(k, v, real, kv_len, causal=causal)
         inner = (grad_out * out).sum(dim=-1, keepdim=True)
-        grad_q = torch.zeros_like(q)
-        grad_keys = [torch.zeros_like(k) for k in keys]
-        grad_values = [torch.zeros_like(v) for v in values]
-        for tile in _tiles(ctx.parts, ctx.masks, q, keys):
-            if log_total is None:
-                weights = tile.weights(q, keys, ctx.scale)
+        q, grad_out, inner, log_total = (
+            pad_length(x, pairs.q_len) for x in (q, grad_out, inner, log_total)
+        )
+        grad_q, *grad_keys = (_zeros_like(x) for x in (q, *keys))
+        grad_values = [_zeros_like(x) for x in values]
+        in_one_part = pairs.in_one_part()
+        for tile in _tiles(pairs.parts, masks, q, keys):
+            if in_one_part:
+                weights = tile.weights(q, keys, scale)
             else:
-                weights = tile.scores(q, keys, ctx.scale).sub_(tile.rows(log_total)).exp_()
+                weights = tile.scores(q, keys, scale).sub_(tile.rows(log_total)).exp_()
             grad_rows = tile.rows(grad_out)
             tile.columns(grad_values).add_(weights.mT @ grad_rows)
             grad_scores = grad_rows @ tile.columns(values).mT
             grad_scores.sub_(tile.rows(inner)).mul_(weights)
-            tile.rows(grad_q).add_(grad_scores @ tile.columns(keys), alpha=ctx.scale)
-            tile.columns(grad_keys).add_(grad_scores.mT @ tile.rows(q), alpha=ctx.scale)
-        grads = [x for pair in zip(grad_keys, grad_values, strict=True) for x in pair]
-        return grad_q, None, None, None, *grads
+            tile.rows(grad_q).add_(grad_scores @ tile.columns(keys), alpha=scale)
+            tile.columns(grad_keys).add_(grad_scores.mT @ tile.rows(q), alpha=scale)
+        if pairs.chosen is not None:
+            for whole, some in (grad_keys, grad_values):
+                whole.index_add_(1, pairs.chosen, some)
+        grad_q, grad_k, grad_v = (
+            x[:, :length].contiguous()
+            for x, length in zip((grad_q, grad_keys[0], grad_values[0]), lengths, strict=True)
+        )
+        return grad_q, grad_k, grad_v
+
+    def shapes(q: Tensor, k: Tensor, v: Tensor, *options: object) -> tuple[Tensor, Tensor]:
+        return v.new_empty(*q.shape[:2], v.shape[-1]), v.new_empty(*q.shape[:2], 1)
+
+    return Operator(name, forward, backward, shapes=shapes, inputs=3, instead=instead)
+
+
+def _zeros_like(x: Tensor) -> Tensor:
+    return torch.zeros_like(x, memory_format=torch.contiguous_format)
 
 
 def _merge(
