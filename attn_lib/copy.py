@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -148,9 +148,9 @@ class _Globals(ast.NodeVisitor):
         self._function(node)
 
 
-def _stored(body: list[ast.AST]) -> Iterator[str]:
+def _stored(body: Sequence[ast.AST]) -> Iterator[str]:
     """Yield what a function's own statements bind, nested functions set aside."""
-    queue = list(body)
+    queue: list[ast.AST] = list(body)
     while queue:
         node = queue.pop()
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -191,7 +191,7 @@ class _Collection:
 
     def _take(self, module: str, name: str) -> None:
         home = self._module(module)
-        if name in home.chosen or name == "__all__" and module != self.start:
+        if name in home.chosen or (name == "__all__" and module != self.start):
             return
         home.chosen.add(name)
         for target, wanted in self._uses(home, home.definitions[name]):
@@ -230,13 +230,13 @@ class _Collection:
             for name in module.chosen:
                 owners.setdefault(name, []).append(module.name)
         found = {}
-        for name, modules in owners.items():
-            for module in modules:
-                stem = module.split(".")[-1].strip("_")
-                if (module, name) in self.by_attribute:
-                    found[module, name] = f"{stem}_{name}"
-                elif len(modules) > 1 and module != self.start:
-                    found[module, name] = f"_{stem}_{name.strip('_')}"
+        for name, homes in owners.items():
+            for home in homes:
+                stem = home.split(".")[-1].strip("_")
+                if (home, name) in self.by_attribute:
+                    found[home, name] = f"{stem}_{name}"
+                elif len(homes) > 1 and home != self.start:
+                    found[home, name] = f"_{stem}_{name.strip('_')}"
         return found
 
     def _order(self) -> list[_Module]:
@@ -268,9 +268,12 @@ class _Collection:
         for module in order:
             parts.append(f"# From {'/'.join(module.name.split('.'))}.py")
             parts += self._statements(module)
-        return "\n\n\n".join(parts).replace(
-            f'Library("{_PACKAGE}"', f'Library("{self.start.split(".")[-1]}_copy"'
-        ) + "\n"
+        return (
+            "\n\n\n".join(parts).replace(
+                f'Library("{_PACKAGE}"', f'Library("{self.start.split(".")[-1]}_copy"'
+            )
+            + "\n"
+        )
 
     def _imports(self, order: list[_Module]) -> list[str]:
         lines: dict[str, set[str]] = {}
@@ -287,7 +290,8 @@ class _Collection:
                         alias = original if original == use.id else f"{original} as {use.id}"
                         lines.setdefault(source, set()).add(alias)
                     else:
-                        plain.add(source if source.split(".")[0] == use.id else f"{source} as {use.id}")
+                        whole = source.split(".")[0] == use.id
+                        plain.add(source if whole else f"{source} as {use.id}")
         every = [f"import {one}" for one in sorted(plain)]
         every += [f"from {one} import {', '.join(sorted(lines[one]))}" for one in sorted(lines)]
         own = [line for line in every if line.split()[1].split(".")[0] != "torch"]
@@ -295,7 +299,7 @@ class _Collection:
         return ["\n".join(own) + "\n\n" + "\n".join(torchs)]
 
     def _statements(self, module: _Module) -> Iterator[str]:
-        """Yield the chosen statements of a module, in its order, with names as the file has them."""
+        """Yield the chosen statements of a module, in its order, under the file's names."""
         nodes = {id(module.definitions[name]): name for name in module.chosen}
         body = module.tree.body
         for place, node in enumerate(body):
@@ -317,11 +321,11 @@ class _Collection:
             new = self._new_name(module, use.id)
             if new is not None:
                 changes.append((use.lineno, use.col_offset, len(use.id), new))
-        for use in found.attributes:
-            home = self._by_attribute(module, use)
-            if home is not None and isinstance(use.value, ast.Name):
-                length = len(f"{use.value.id}.{use.attr}")
-                changes.append((use.lineno, use.value.col_offset, length, self.renamed[home]))
+        for part in found.attributes:
+            home = self._by_attribute(module, part)
+            if home is not None and isinstance(part.value, ast.Name):
+                length = len(f"{part.value.id}.{part.attr}")
+                changes.append((part.lineno, part.value.col_offset, length, self.renamed[home]))
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             new = self.renamed.get((module.name, node.name))
             if new is not None:
