@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
@@ -12,10 +13,13 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 
 from attn_lib._checks import restored
 
-__all__ = ["Run", "first_run", "foreign_leaf", "second_run", "sources_of"]
+__all__ = ["Run", "first_run", "foreign_leaf", "once", "second_run", "sources_of"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_Choice = Callable[[], bool]
+_ALWAYS = ("cpu", "meta")
+"""Devices whose generator is kept in any case, or that have none."""
 
 
 def _untraced(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -71,6 +75,8 @@ class Run:
         The state of mixed precision, for each kind of device.
     held : list of pairs of Tensor and int
         Its parameters and buffers, and their versions after the run.
+    choices : list of bool
+        What `once` returned, in order.
     """
 
     name: str
@@ -80,6 +86,25 @@ class Run:
     modes: list[tuple[nn.Module, bool]]
     autocast: list[torch.autocast]
     held: list[tuple[Tensor, int]]
+    choices: list[bool]
+
+
+_DECIDE: ContextVar[Callable[[_Choice], bool]] = ContextVar("_DECIDE")
+
+
+def once(choice: _Choice) -> bool:
+    """Make a choice that depends on earlier calls; a second run gets the one of the first."""
+    decide = _DECIDE.get(None)
+    return choice() if decide is None else decide(choice)
+
+
+@contextmanager
+def _deciding(decide: Callable[[_Choice], bool]) -> Iterator[None]:
+    token = _DECIDE.set(decide)
+    try:
+        yield
+    finally:
+        _DECIDE.reset(token)
 
 
 @_untraced
@@ -94,8 +119,8 @@ def sources_of(
     found: dict[object, _Source] = {id(torch.default_generator): torch.default_generator}
     tensors = (*(x for x in inputs if x is not None), *module.parameters(), *module.buffers())
     for x in tensors:
-        if x.device.type not in ("cpu", "meta"):
-            found.setdefault(x.device, _DeviceSource(x.detach()))
+        if x.device.type not in _ALWAYS and x.device not in found:
+            found[x.device] = _DeviceSource(x.detach())
     held = [value for part in module.modules() for value in vars(part).values()]
     for value in (generator, *held):
         for own in _generators(value):
@@ -125,7 +150,15 @@ def first_run(
     states = [source.get_state() for source in sources]
     buffers = _buffers(module)
     modes = [(part, part.training) for part in module.modules()]
-    out: Tensor = module(*inputs)
+    choices: list[bool] = []
+    outer = _DECIDE.get(None)
+
+    def note(choice: _Choice) -> bool:
+        choices.append(choice() if outer is None else outer(choice))
+        return choices[-1]
+
+    with _deciding(note):
+        out: Tensor = module(*inputs)
     changed = _changed(buffers)
     if changed is not None:
         raise ValueError(
@@ -149,7 +182,7 @@ def first_run(
         for kind in kinds
         if torch.amp.is_autocast_available(kind)
     ]
-    return out, Run(name, module, draws, sources, modes, autocast, _held(module))
+    return out, Run(name, module, draws, sources, modes, autocast, _held(module), choices)
 
 
 def second_run(run: Run, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -177,6 +210,8 @@ def second_run(run: Run, inputs: tuple[Tensor, ...]) -> Tensor:
         for autocast in run.autocast:
             around.enter_context(autocast)
         around.enter_context(restored(run.known))
+        choices = iter(run.choices)
+        around.enter_context(_deciding(lambda _: next(choices, False)))
         around.enter_context(torch.enable_grad())
         out: Tensor = run.module(*inputs)
     return out

@@ -43,6 +43,11 @@ class MultiHeadAttention(Heads):
     over the three stacked projections, biases zero. ``qkv`` is its ``in_proj``, ``out`` its
     ``out_proj``.
 
+    For this layer and all others: padding, where `key_mask` is False, should hold finite numbers,
+    for example zeros. NaN or infinity there cannot reach the rows of real tokens, but makes the
+    gradients of the weights NaN, as in torch's own layer: padding is projected too. Under
+    ``torch.autocast`` the input may be in half precision.
+
     Examples
     --------
     >>> from functools import partial
@@ -206,6 +211,12 @@ class LinformerAttention(MultiHeadAttention):
     device, dtype
         Of the parameters.
 
+    Notes
+    -----
+    Where `sharing` is "key-value" or "layerwise", one matrix has several names in ``state_dict()``.
+    ``torch.save`` keeps that; for safetensors use its ``save_model`` and ``load_model``, since its
+    ``save_file`` refuses tensors that share memory.
+
     Examples
     --------
     >>> shared = LengthProjection(512, 128)
@@ -306,6 +317,12 @@ class ReformerAttention(Heads):
         Whether the projections have one.
     device, dtype
         Of the parameters.
+
+    Notes
+    -----
+    ``torch.utils.checkpoint`` restores torch's own generators and no others. So with `generator`
+    the second run of a checkpointed layer is a ValueError; without it gradients are exact.
+    A `ReversibleBlock` restores both.
 
     Examples
     --------

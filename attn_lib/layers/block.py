@@ -88,6 +88,7 @@ class TransformerBlock(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        embed_dim = check_positive_int("embed_dim", embed_dim)
         check_choice("norm", norm, _NORMS)
         if (norm == "deep") != (depth is not None):
             raise ValueError(
@@ -216,6 +217,7 @@ class TransformerStack(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        embed_dim = check_positive_int("embed_dim", embed_dim)
         depth = check_positive_int("depth", depth)
         self.blocks = nn.ModuleList(
             TransformerBlock(
