@@ -43,17 +43,12 @@ class _DeviceSource:
         self.there = there
 
     def get_state(self) -> Tensor:
-        if self.there.device.type == "mps":  # of which there is one, with no context to enter
-            return torch.mps.get_rng_state()
         _, (state,) = get_device_states(self.there)
         return state
 
     def set_state(self, new_state: Tensor) -> None:
         kind = self.there.device.type
-        if kind == "mps":
-            torch.mps.set_rng_state(new_state)
-        else:
-            set_device_states([self.there.get_device()], [new_state], device_type=kind)
+        set_device_states([self.there.get_device()], [new_state], device_type=kind)
 
 
 @dataclass(frozen=True)
@@ -120,7 +115,9 @@ def sources_of(
     tensors = (*(x for x in inputs if x is not None), *module.parameters(), *module.buffers())
     for x in tensors:
         if x.device.type not in _ALWAYS and x.device not in found:
-            found[x.device] = _DeviceSource(x.detach())
+            only = x.device.type == "mps"  # there is one, and no function takes its number
+            own = torch.mps._get_default_mps_generator() if only else _DeviceSource(x.detach())
+            found[x.device] = own
     held = [value for part in module.modules() for value in vars(part).values()]
     for value in (generator, *held):
         for own in _generators(value):
