@@ -169,7 +169,8 @@ def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
-    return cast(int, value) if isinstance(value, torch.SymInt) else operator.index(value)
+    # A traced size is never looked at: that would fix it.
+    return cast(int, value) if isinstance(value, int | torch.SymInt) else operator.index(value)
 
 
 def check_sizes(**sizes: object) -> None:

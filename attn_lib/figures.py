@@ -3,11 +3,11 @@
 Numpy arrays and CPU tensors are welcome. Grey words and a transparent background read as well on a
 dark page as on a light one; the colours are those of Okabe and Ito, which colour-blind readers
 can tell apart. Text that is data, as the tokens of a passage, has the gid "data", so that nobody
-translates it. Words in any script are drawn in an installed font that has them, or else in
-Matplotlib's boxes that name the script.
+translates it. Words of any script are in an installed font, or else boxes that name the script.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -86,18 +86,15 @@ def _titled(ax: Axes, title: str | None) -> Axes:
     return ax
 
 
-# Tried first, as a full list may be long.
-_CHINESE = (
-    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Heiti SC"),
-    *("Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei"),
-)
+# Tried first, as the list of all fonts may be long.
+_CHINESE = ("Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
 _BOXES = "Last Resort High-Efficiency"
 
 
 def _font(words: Sequence[str]) -> dict[str, Any]:
     """Return the font families that words need, as options of a text; none for the usual ones."""
-    usual = _characters(findfont(FontProperties()))
-    families = _families(frozenset(ord(c) for word in words for c in word if c > " ") - usual)
+    missing = {ord(c) for c in "".join(words)} - _characters(findfont(FontProperties())) - {9, 10}
+    families = _families(frozenset(missing))
     return {"fontfamily": [*plt.rcParams["font.family"], *families]} if families else {}
 
 
@@ -110,10 +107,7 @@ def _families(missing: frozenset[int]) -> tuple[str, ...]:
     first = {name: place for place, name in enumerate(_CHINESE)}
     fonts.sort(key=lambda font: (font.name == _BOXES, first.get(font.name, len(first))))
     for font in fonts:
-        if not missing:
-            break
-        has = missing & _characters(font.fname) if font.name not in found else frozenset()
-        if has:
+        if missing and font.name not in found and (has := missing & _characters(font.fname)):
             found.append(font.name)
             missing -= has
     return tuple(found)
@@ -121,10 +115,9 @@ def _families(missing: frozenset[int]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def _characters(path: str) -> frozenset[int]:
-    try:
+    with suppress(OSError, RuntimeError):  # a font that Matplotlib cannot read
         return frozenset(FT2Font(path).get_charmap())
-    except (OSError, RuntimeError):  # a font that Matplotlib cannot read
-        return frozenset()
+    return frozenset()
 
 
 def matrix(
