@@ -601,3 +601,30 @@ def test_a_tied_projection_is_saved_by_safetensors(tmp_path):
     safetensors.load_model(other, path)
     x = torch.randn(2, 7, 6)
     assert torch.equal(other(x), layer(x))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("make", [LAYERS["multi-head"], LAYERS["linformer"], LAYERS["stack"]])
+def test_a_layer_is_exported_with_an_open_length(make, strict):
+    layer, length = make().eval(), torch.export.Dim("length", min=2, max=10)
+    shapes = {"x": {1: length}, "key_mask": None}
+    whole = torch.export.export(
+        layer, (torch.randn(2, 9, 12), None), dynamic_shapes=shapes, strict=strict
+    )
+    x = torch.randn(2, 5, 12)
+    assert_close(whole.module()(x, None), layer(x))
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler has its own
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_reversible_layers_and_redraws_are_compiled(backend):
+    options = {"features": 5, "redraw_every": 2}
+    attention = PerformerAttention(6, 2, **options, generator=torch.Generator())
+    block = ReversibleBlock(attention, ChunkedFeedForward(6, 11))
+    x1, x2 = torch.randn(2, 2, 5, 6)
+    found = []
+    for run in (block, torch.compile(block, backend=backend)):
+        attention.generator.manual_seed(1)
+        attention.redraw_projection()
+        found.append([_gradients(run, list(block.parameters()), x1, x2) for _ in range(4)])
+    assert_close(found[0], found[1])

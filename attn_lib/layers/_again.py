@@ -118,7 +118,12 @@ def sources_of(
             only = x.device.type == "mps"  # there is one, and no function takes its number
             own = torch.mps._get_default_mps_generator() if only else _DeviceSource(x.detach())
             found[x.device] = own
-    held = [value for part in module.modules() for value in vars(part).values()]
+    held = [
+        value
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, (torch.Generator, partial))
+    ]
     for value in (generator, *held):
         for own in _generators(value):
             found[id(own)] = own
