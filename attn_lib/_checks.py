@@ -5,7 +5,12 @@ wrong shape, dtype, device or option a ValueError.
 """
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Integral, Real
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,13 +26,21 @@ __all__ = [
     "check_positive_int",
     "check_qk",
     "check_qkv",
+    "check_redraws",
     "check_sizes",
     "check_state",
     "check_step",
     "check_stride",
     "check_tensor",
     "check_tokens",
+    "is_repeated",
+    "restored",
 ]
+
+_CAST = {torch.float16, torch.bfloat16, torch.float32}
+"""The dtypes that autocast turns into one."""
+_RESTORED: ContextVar[frozenset[int] | None] = ContextVar("_RESTORED", default=None)
+"""The generators, by their ids, that are in the state of the run that is now repeated."""
 
 
 def check_tensor(name: str, value: object, axes: Sequence[str] | None = None) -> Tensor:
@@ -148,12 +161,16 @@ def check_key_mask(key_mask: object, k: Tensor) -> None:
 
 
 def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
-    """Return `value` if it is an int (not a bool) of at least `at_least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Return `value` as an int if it is an integer (not a bool) of at least `at_least`.
+
+    NumPy's integers are welcome; a size that a trace keeps open comes back as it is.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral | torch.SymInt):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
-    return value
+    # A traced size is never looked at: that would fix it.
+    return cast(int, value) if isinstance(value, int | torch.SymInt) else operator.index(value)
 
 
 def check_sizes(**sizes: object) -> None:
@@ -169,16 +186,56 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_generator(generator: object) -> None:
-    """Refuse a `generator` that is neither a torch.Generator nor None."""
-    if not (generator is None or isinstance(generator, torch.Generator)):
+    """Refuse a `generator` that is neither None nor a torch.Generator, or draws something new.
+
+    A call that is repeated in a backward pass must draw what it drew the first time. Checkpointing
+    restores torch's own generators and no others.
+    """
+    if generator is None:
+        return
+    if not isinstance(generator, torch.Generator):
         raise TypeError(
             f"generator must be a torch.Generator or None, got {type(generator).__name__}"
         )
+    if is_repeated() and id(generator) not in (_RESTORED.get() or ()):
+        raise ValueError(
+            "generator must be None, torch's own, or known to the ReversibleBlock, where a call is "
+            "repeated in the backward pass, as under torch.utils.checkpoint, "
+            "got one whose state nobody restored"
+        )
+
+
+def check_redraws(redraw_every: int | None) -> None:
+    """Refuse redraws in the course of training where nobody knows which run is repeated."""
+    if redraw_every is not None and is_repeated() and _RESTORED.get() is None:
+        raise ValueError(
+            "redraw_every must be None where a layer is repeated in the backward pass, as under "
+            "torch.utils.checkpoint (call redraw_projection between two steps instead), "
+            f"got {redraw_every}"
+        )
+
+
+def is_repeated() -> bool:
+    """Return whether a backward pass is under way, so that a call repeats an earlier one."""
+    return torch._C._current_graph_task_id() != -1
+
+
+@contextmanager
+def restored(generators: Iterable[object]) -> Iterator[None]:
+    """Let repeated calls draw from generators that are in the state of the first calls."""
+    token = _RESTORED.set(frozenset(map(id, generators)))
+    try:
+        yield
+    finally:
+        _RESTORED.reset(token)
 
 
 def check_finite_number(name: str, value: object, *, at_least: float = -math.inf) -> float:
-    """Return `value` as a float if it is a finite number (not a bool) of at least `at_least`."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Return `value` as a float if it is a finite number (not a bool) of at least `at_least`.
+
+    NumPy's numbers are welcome.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value}")
@@ -219,17 +276,34 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 def check_tokens(
     name: str, x: object, owner: str, weight: Tensor, *, length: str = "length"
 ) -> None:
-    """Refuse what is no (batch, length, embed_dim) for the `owner` of a weight (embed_dim, …)."""
+    """Refuse what is no (batch, length, embed_dim) for the `owner` of a weight (embed_dim, …).
+
+    Under autocast, which gives tokens and weights one dtype before they meet, theirs may differ.
+    """
     x = check_tensor(name, x, ("batch", length, "embed_dim"))
     if x.shape[-1] != len(weight):
         raise ValueError(f"{name} must have embed_dim {len(weight)}, got shape {tuple(x.shape)}")
-    check_like(name, x, owner, weight)
+    if not (_is_autocast_on(x.device) and {x.dtype, weight.dtype} <= _CAST):
+        _check_dtype(name, x, owner, weight)
+    _check_device(name, x, owner, weight)
 
 
 def check_like(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
     """Refuse a `value` whose dtype or device is not that of `other`."""
+    _check_dtype(name, value, other_name, other)
+    _check_device(name, value, other_name, other)
+
+
+def _is_autocast_on(device: torch.device) -> bool:
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def _check_dtype(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
     if value.dtype != other.dtype:
         raise ValueError(f"{name} must have {other_name}'s dtype {other.dtype}, got {value.dtype}")
+
+
+def _check_device(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
     if value.device != other.device:
         raise ValueError(
             f"{name} must be on {other_name}'s device {other.device}, got {value.device}"

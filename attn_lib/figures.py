@@ -3,10 +3,12 @@
 Numpy arrays and CPU tensors are welcome. Grey words and a transparent background read as well on a
 dark page as on a light one; the colours are those of Okabe and Ito, which colour-blind readers
 can tell apart. Text that is data, as the tokens of a passage, has the gid "data", so that nobody
-translates it.
+translates it. Words of any script are in an installed font, or else boxes that name the script.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,6 +21,8 @@ from matplotlib.colors import (
     Normalize,
     PowerNorm,
 )
+from matplotlib.font_manager import FontProperties, findfont, fontManager
+from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
@@ -76,7 +80,44 @@ def _titled(ax: Axes, title: str | None) -> Axes:
         ax.set_title(title, color=_INK, fontsize="medium")
     ax.xaxis.label.set_color(_INK)
     ax.yaxis.label.set_color(_INK)
+    legend = ax.get_legend()
+    for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *(legend.texts if legend else ())):
+        text.set(**_font([text.get_text()]))
     return ax
+
+
+# Tried first, as the list of all fonts may be long.
+_CHINESE = ("Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
+_BOXES = "Last Resort High-Efficiency"
+
+
+def _font(words: Sequence[str]) -> dict[str, Any]:
+    """Return the font families that words need, as options of a text; none for the usual ones."""
+    missing = {ord(c) for c in "".join(words)} - _characters(findfont(FontProperties())) - {9, 10}
+    families = _families(frozenset(missing))
+    return {"fontfamily": [*plt.rcParams["font.family"], *families]} if families else {}
+
+
+@lru_cache
+def _families(missing: frozenset[int]) -> tuple[str, ...]:
+    """Return installed families that together have the characters, boxes last."""
+    found: list[str] = []
+    # Fonts of coloured pictures cannot be drawn at any size.
+    fonts = [font for font in fontManager.ttflist if "Color" not in font.name]
+    first = {name: place for place, name in enumerate(_CHINESE)}
+    fonts.sort(key=lambda font: (font.name == _BOXES, first.get(font.name, len(first))))
+    for font in fonts:
+        if missing and font.name not in found and (has := missing & _characters(font.fname)):
+            found.append(font.name)
+            missing -= has
+    return tuple(found)
+
+
+@lru_cache(maxsize=4)
+def _characters(path: str) -> frozenset[int]:
+    with suppress(OSError, RuntimeError):  # a font that Matplotlib cannot read
+        return frozenset(FT2Font(path).get_charmap())
+    return frozenset()
 
 
 def matrix(
@@ -153,9 +194,10 @@ def matrix(
             "ha": "right",
             "va": "center",
         }
-        ax.set_xticks(range(cols), labels, fontsize=size, gid="data", **held)
+        font = _font(tokens)
+        ax.set_xticks(range(cols), labels, fontsize=size, gid="data", **held, **font)
         if rows == cols:
-            ax.set_yticks(range(rows), labels, fontsize=size, gid="data")
+            ax.set_yticks(range(rows), labels, fontsize=size, gid="data", **font)
         ax.tick_params(length=0)
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)

@@ -1,6 +1,7 @@
 """The still pictures: what they draw, and what they refuse."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -10,6 +11,7 @@ import torch
 
 mpl.use("agg")
 
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -35,6 +37,47 @@ def test_matrix_draws_the_weights_and_labels_both_axes() -> None:
     assert [text.get_text() for text in ax.get_xticklabels()] == labels
     assert [text.get_text() for text in ax.get_yticklabels()] == labels
     assert ax.get_title() == "two tokens"
+
+
+def test_words_in_any_script_are_drawn_without_a_warning() -> None:
+    """Warnings are errors here: a missing glyph would be one."""
+    words = ["注意", "力", "ქ", "a"]
+    ax = figures.matrix(np.eye(4), tokens=words, title="低秩", xlabel="键", ylabel="查询")
+    assert drawn(ax).any()
+    ax = figures.curves([1, 2], {"余弦": [3, 5]}, xlabel="长度", ylabel="数")
+    assert drawn(ax).any()
+    plain = figures.matrix(np.eye(2), tokens=["a", "é"], title="two")
+    assert plain.title.get_fontfamily() == plt.rcParams["font.family"]
+
+
+def test_an_installed_font_is_preferred_to_boxes(tmp_path: Path) -> None:
+    builder = pytest.importorskip("fontTools.fontBuilder")
+    pens = pytest.importorskip("fontTools.pens.ttGlyphPen")
+    pen, code = pens.TTGlyphPen(None), 0x2B73A  # a rare character, that no font at hand has
+    for corner in ((0, 0), (500, 0), (500, 500)):
+        pen.lineTo(corner) if corner != (0, 0) else pen.moveTo(corner)
+    pen.closePath()
+    glyphs = {".notdef": pen.glyph(), "rare": pen.glyph()}
+    font = builder.FontBuilder(1000)
+    font.setupGlyphOrder(list(glyphs))
+    font.setupCharacterMap({code: "rare"})
+    font.setupGlyf(glyphs)
+    font.setupHorizontalMetrics(dict.fromkeys(glyphs, (600, 0)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Rare Words", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(tmp_path / "rare.ttf")
+    before = list(font_manager.fontManager.ttflist)
+    try:
+        font_manager.fontManager.addfont(tmp_path / "rare.ttf")
+        figures._families.cache_clear()
+        ax = figures.matrix(np.eye(2), tokens=[chr(code), "b"])
+        assert ax.get_xticklabels()[0].get_fontfamily()[-1] == "Rare Words"
+        assert drawn(ax).any()
+    finally:
+        font_manager.fontManager.ttflist[:] = before
+        figures._families.cache_clear()
 
 
 def test_small_weights_are_visible() -> None:

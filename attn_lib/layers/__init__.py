@@ -8,6 +8,7 @@ from attn_lib.layers.attention import (
 )
 from attn_lib.layers.block import TransformerBlock, TransformerStack
 from attn_lib.layers.luna import LunaAttention
+from attn_lib.layers.performer import PerformerAttention
 from attn_lib.layers.reversible import ChunkedFeedForward, ReversibleBlock, ReversibleStack
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LinformerAttention",
     "LunaAttention",
     "MultiHeadAttention",
+    "PerformerAttention",
     "ReformerAttention",
     "ReversibleBlock",
     "ReversibleStack",

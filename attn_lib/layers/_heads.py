@@ -23,7 +23,7 @@ class Heads(nn.Module):
     def __init__(self, embed_dim: int, num_heads: int) -> None:
         super().__init__()
         check_positive_int("embed_dim", embed_dim)
-        check_positive_int("num_heads", num_heads)
+        num_heads = check_positive_int("num_heads", num_heads)
         if embed_dim % num_heads:
             raise ValueError(
                 f"embed_dim must be a multiple of num_heads = {num_heads}, got {embed_dim}"
@@ -44,6 +44,7 @@ class Heads(nn.Module):
         They start as those of ``torch.nn.MultiheadAttention``: the stack Xavier-uniform as a whole,
         biases zero.
         """
+        embed_dim = check_positive_int("embed_dim", embed_dim)
         inner = nn.Linear(embed_dim, parts * embed_dim, bias=bias, device=device, dtype=dtype)
         out = nn.Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
         nn.init.xavier_uniform_(inner.weight)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from attn_lib._checks import check_choice, check_positive_int
 from attn_lib.layers._heads import Heads
 from attn_lib.mechanisms import linformer_attention, reformer_attention, softmax_attention
+from attn_lib.numerics.autocast import is_autocast_on
 
 __all__ = [
     "LengthProjection",
@@ -41,6 +42,11 @@ class MultiHeadAttention(Heads):
     The parameters are those of ``torch.nn.MultiheadAttention``, with the same start: Xavier-uniform
     over the three stacked projections, biases zero. ``qkv`` is its ``in_proj``, ``out`` its
     ``out_proj``.
+
+    For this layer and all others: padding, where `key_mask` is False, should hold finite numbers,
+    for example zeros. NaN or infinity there cannot reach the rows of real tokens, but makes the
+    gradients of the weights NaN, as in torch's own layer: padding is projected too. Under
+    ``torch.autocast`` the input may be in half precision.
 
     Examples
     --------
@@ -136,11 +142,11 @@ class LengthProjection(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_positive_int("max_len", max_len)
-        check_positive_int("rank", rank)
+        max_len = check_positive_int("max_len", max_len)
+        rank = check_positive_int("rank", rank)
         check_choice("kind", kind, ("learned", "mean", "convolution"))
         if heads is not None:
-            check_positive_int("heads", heads)
+            heads = check_positive_int("heads", heads)
         if kind != "learned" and max_len % rank:
             raise ValueError(f"rank must divide max_len = {max_len} for kind {kind!r}, got {rank}")
         self.max_len, self.rank, self.kind = max_len, rank, kind
@@ -169,7 +175,7 @@ class LengthProjection(nn.Module):
         -------
         Tensor, shape (rank, length) or (heads, rank, length)
         """
-        check_positive_int("length", length, at_least=0)
+        length = check_positive_int("length", length, at_least=0)
         if length > self.max_len:
             raise ValueError(f"length must be at most max_len = {self.max_len}, got {length}")
         if self.kind == "learned":
@@ -204,6 +210,12 @@ class LinformerAttention(MultiHeadAttention):
         Whether the projections of the width have one.
     device, dtype
         Of the parameters.
+
+    Notes
+    -----
+    Where `sharing` is "key-value" or "layerwise", one matrix has several names in ``state_dict()``.
+    ``torch.save`` keeps that; for safetensors use its ``save_model`` and ``load_model``, since its
+    ``save_file`` refuses tensors that share memory.
 
     Examples
     --------
@@ -277,14 +289,10 @@ class LinformerAttention(MultiHeadAttention):
         Tensor, shape (batch, length, embed_dim)
         """
         q, k, v = self._split(x)
-        out = self.attend(
-            q,
-            k,
-            v,
-            key_mask=key_mask,
-            key_projection=self.key_projection(x.shape[1]),
-            value_projection=self.value_projection(x.shape[1]),
-        )
+        e, f = self.key_projection(x.shape[1]), self.value_projection(x.shape[1])
+        if is_autocast_on(x.device):  # what autocast did to q, k and v
+            e, f = e.to(k.dtype), f.to(v.dtype)
+        out = self.attend(q, k, v, key_mask=key_mask, key_projection=e, value_projection=f)
         return self._merge(out)
 
 
@@ -310,6 +318,12 @@ class ReformerAttention(Heads):
     device, dtype
         Of the parameters.
 
+    Notes
+    -----
+    ``torch.utils.checkpoint`` restores torch's own generators and no others. So with `generator`
+    the second run of a checkpointed layer is a ValueError; without it gradients are exact.
+    A `ReversibleBlock` restores both.
+
     Examples
     --------
     >>> layer = ReformerAttention(64, 4, bucket_size=16, num_hashes=2, causal=True)
@@ -331,8 +345,8 @@ class ReformerAttention(Heads):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(embed_dim, num_heads)
-        check_positive_int("bucket_size", bucket_size)
-        check_positive_int("num_hashes", num_hashes)
+        bucket_size = check_positive_int("bucket_size", bucket_size)
+        num_hashes = check_positive_int("num_hashes", num_hashes)
         self.causal, self.generator = causal, generator
         self.bucket_size, self.num_hashes = bucket_size, num_hashes
         self.qk_v, self.out = self._projections(embed_dim, 2, bias=bias, device=device, dtype=dtype)

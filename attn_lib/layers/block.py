@@ -88,6 +88,7 @@ class TransformerBlock(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        embed_dim = check_positive_int("embed_dim", embed_dim)
         check_choice("norm", norm, _NORMS)
         if (norm == "deep") != (depth is not None):
             raise ValueError(
@@ -97,7 +98,7 @@ class TransformerBlock(nn.Module):
         self.norm = norm
         self.residual_scale = self.gain = 1.0
         if depth is not None:
-            check_positive_int("depth", depth)
+            depth = check_positive_int("depth", depth)
             self.residual_scale, self.gain = (2 * depth) ** 0.25, (8 * depth) ** -0.25
         self.attention = MultiHeadAttention(
             embed_dim, num_heads, attend=attend, causal=causal, device=device, dtype=dtype
@@ -133,9 +134,11 @@ class TransformerBlock(nn.Module):
             nn.init.xavier_uniform_(weight, self.gain, generator)
         for layer in (qkv, out, inner, outer):
             nn.init.zeros_(layer.bias)
-        for child in self.children():
-            if isinstance(child, nn.LayerNorm):
-                child.reset_parameters()
+        for norm in (
+            *(self.attention_norm, self.feed_forward_norm),
+            *(self.attention_out_norm, self.feed_forward_out_norm),
+        ):
+            _reset_norms(norm)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Run both sub-layers.
@@ -214,7 +217,8 @@ class TransformerStack(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_positive_int("depth", depth)
+        embed_dim = check_positive_int("embed_dim", embed_dim)
+        depth = check_positive_int("depth", depth)
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 embed_dim,
@@ -240,12 +244,22 @@ class TransformerStack(nn.Module):
         ----------
         generator : torch.Generator, optional
             What to draw from; torch's global generator if not given.
+
+        Raises
+        ------
+        TypeError
+            When a block has been replaced by something that holds no `TransformerBlock`.
         """
         for block in self.blocks:
-            if isinstance(block, TransformerBlock):
-                block.reset_parameters(generator)
-        if isinstance(self.final_norm, nn.LayerNorm):
-            self.final_norm.reset_parameters()
+            found = [part for part in block.modules() if isinstance(part, TransformerBlock)]
+            if not found:
+                raise TypeError(
+                    "blocks must hold each a TransformerBlock, bare or wrapped, "
+                    f"got {type(block).__name__}"
+                )
+            for part in found:
+                part.reset_parameters(generator)
+        _reset_norms(self.final_norm)
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
         """Run all blocks, and the last layer norm.
@@ -264,3 +278,10 @@ class TransformerStack(nn.Module):
             x = block(x, key_mask)
         y: Tensor = self.final_norm(x)
         return y
+
+
+def _reset_norms(module: nn.Module) -> None:
+    """Give the layer norms in a module, bare or wrapped, their values at the start."""
+    for part in module.modules():
+        if isinstance(part, nn.LayerNorm):
+            part.reset_parameters()

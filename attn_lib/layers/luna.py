@@ -7,6 +7,7 @@ Linear Unified Nested Attention.* 2021, arXiv:2106.01540.
 import torch
 from torch import Tensor, nn
 
+from attn_lib._checks import check_positive_int
 from attn_lib.layers._heads import Heads
 from attn_lib.mechanisms import luna_attention, luna_pack, softmax_attention
 
@@ -64,6 +65,7 @@ class LunaAttention(Heads):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(embed_dim, num_heads)
+        embed_dim = check_positive_int("embed_dim", embed_dim)
         self.causal, self.activation = causal, activation
         kv_dim = embed_dim if tie_kv else 2 * embed_dim
 

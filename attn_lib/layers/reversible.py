@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from attn_lib._checks import check_positive_int, check_tensor
+from attn_lib._checks import check_generator, check_positive_int, check_tokens
+from attn_lib.layers._again import Run, first_run, foreign_leaf, second_run, sources_of
 
 __all__ = ["ChunkedFeedForward", "ReversibleBlock", "ReversibleStack"]
 
@@ -51,9 +52,9 @@ class ChunkedFeedForward(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        check_positive_int("embed_dim", embed_dim)
-        check_positive_int("ff_dim", ff_dim)
-        check_positive_int("chunks", chunks)
+        embed_dim = check_positive_int("embed_dim", embed_dim)
+        ff_dim = check_positive_int("ff_dim", ff_dim)
+        chunks = check_positive_int("chunks", chunks)
         self.chunks = chunks
         self.inner = nn.Linear(embed_dim, ff_dim, device=device, dtype=dtype)
         self.outer = nn.Linear(ff_dim, embed_dim, device=device, dtype=dtype)
@@ -69,7 +70,7 @@ class ChunkedFeedForward(nn.Module):
         -------
         Tensor, shape (batch, length, embed_dim)
         """
-        check_tensor("x", x, ("batch", "length", "embed_dim"))
+        check_tokens("x", x, "the layer", self.outer.weight)
         if self.chunks == 1:
             return self._piece(x)
         pieces = x.chunk(self.chunks, dim=1)
@@ -93,10 +94,11 @@ class ReversibleBlock(nn.Module):
     attention, feed_forward : nn.Module
         The two branches, each with its layer norm inside. They map (batch, length, embed_dim) to
         the same shape; `attention` is given `key_mask` as well, where there is one. Any modules
-        will do that depend on nothing but their input, their parameters and `generator`.
+        will do that depend on nothing but their input, their parameters and buffers, and what they
+        draw.
     generator : torch.Generator, optional
-        What the branches draw from, for example rotations; torch's global CPU generator where it is
-        not given. Its state is kept, so that the second computation draws what the first one drew.
+        What the branches draw from, if it is neither torch's own, on any device, nor kept by one of
+        their modules, as that of a `ReformerAttention` is.
 
     Notes
     -----
@@ -104,6 +106,13 @@ class ReversibleBlock(nn.Module):
     gradients. Gradients equal those of plain automatic differentiation, apart from rounding in x.
     A block keeps its output; a `ReversibleStack` keeps that of its last block alone. First
     derivatives only.
+
+    The second computation draws what the first one drew, in the same modes (training or not) and
+    under the same autocast. What cannot be the same is a ValueError: a branch that changes its
+    buffers, as batch normalisation does in training; parameters or buffers that are changed before
+    the backward pass; a generator that the block does not know of. So is a branch with a gradient
+    for anything but its input and its parameters, which would be lost. Forward hooks of a branch
+    are called both times.
 
     Examples
     --------
@@ -122,6 +131,7 @@ class ReversibleBlock(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        check_generator(generator)
         self.attention = attention
         self.feed_forward = feed_forward
         self.generator = generator
@@ -175,15 +185,25 @@ class ReversibleStack(nn.Module):
     ----------
     blocks : iterable of ReversibleBlock
 
+    Raises
+    ------
+    TypeError
+        When a block is none, here and in every call.
+
     Notes
     -----
     Activations take the memory of one block, whatever the depth, and time grows by one forward pass
-    a block.
+    a block. A block with hooks, or with another ``forward``, is called by itself, and its output is
+    kept as well. A block in a wrapper of ``torch.compile`` or ``checkpoint_wrapper`` runs as if it
+    were bare: compile its branches instead; checkpointing has nothing to add.
     """
 
-    def __init__(self, blocks: Iterable[ReversibleBlock]) -> None:
+    def __init__(self, blocks: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
+        given = list(blocks)
+        for block in given:
+            _bare(block)
+        self.blocks = nn.ModuleList(given)
 
     def forward(
         self, x1: Tensor, x2: Tensor, key_mask: Tensor | None = None
@@ -200,16 +220,63 @@ class ReversibleStack(nn.Module):
         -------
         pair of Tensor, shape (batch, length, embed_dim)
         """
-        blocks = [block for block in self.blocks if isinstance(block, ReversibleBlock)]
-        return _run_reversibly(blocks, x1, x2, key_mask)
+        bare: list[ReversibleBlock] = []
+        for block in self.blocks:
+            inner = _bare(block)
+            if not (_is_called(block) or _is_called(inner)):
+                bare.append(inner)
+                continue
+            x1, x2 = _run_reversibly(bare, x1, x2, key_mask)
+            x1, x2 = block(x1, x2) if key_mask is None else block(x1, x2, key_mask)
+            bare = []
+        return _run_reversibly(bare, x1, x2, key_mask)
+
+
+_WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
+"""What torch.compile and checkpoint_wrapper call the module inside."""
+
+
+def _bare(block: object) -> ReversibleBlock:
+    """Return the block inside wrappers that change nothing in what it computes."""
+    inner = block
+    while isinstance(inner, nn.Module) and not isinstance(inner, ReversibleBlock):
+        held = [module for name, module in inner.named_children() if name in _WRAPPERS]
+        if not held:
+            break
+        inner = held[0]
+    if not isinstance(inner, ReversibleBlock):
+        raise TypeError(
+            "blocks must hold each a ReversibleBlock, bare or wrapped by torch.compile or "
+            f"checkpoint_wrapper, got {type(inner).__name__}"
+        )
+    return inner
+
+
+def _is_called(block: nn.Module) -> bool:
+    """Return whether a block does more than the equations when it is called."""
+    hooks = (
+        block._forward_hooks,
+        block._forward_pre_hooks,
+        block._backward_hooks,
+        block._backward_pre_hooks,
+    )
+    own = isinstance(block, ReversibleBlock)
+    written = getattr(block.forward, "__func__", None) is ReversibleBlock.forward
+    return any(hooks) or (own and not written)
 
 
 def _run_reversibly(
     blocks: Sequence[ReversibleBlock], x1: Tensor, x2: Tensor, key_mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    if not blocks:
-        return x1, x2
     parameters = {id(p): p for block in blocks for p in block.parameters() if p.requires_grad}
+    learns = x1.requires_grad or x2.requires_grad or bool(parameters)
+    # The transforms of torch.func see the plain equations.
+    plain = not torch.is_grad_enabled() or torch._C._are_functorch_transforms_active()
+    if plain or not (blocks and learns):
+        for block in blocks:
+            x1 = x1 + block._attend(x2, key_mask)
+            x2 = x2 + block.feed_forward(x1)
+        return x1, x2
     y1, y2 = _Reversible.apply(  # type: ignore[no-untyped-call]
         x1, x2, key_mask, blocks, *parameters.values()
     )
@@ -226,21 +293,16 @@ class _Reversible(torch.autograd.Function):
         blocks: Sequence[ReversibleBlock],
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.states = []
+        ctx.runs = []
         for block in blocks:
-            draw = _source(block)
-            first = draw.get_state()
-            x1 = x1 + block._attend(x2, key_mask)
-            second = draw.get_state()
-            x2 = x2 + block.feed_forward(x1)
-            last = draw.get_state()
-            ctx.states.append(
-                (
-                    None if first.equal(second) else first,
-                    None if second.equal(last) else second,
-                )
-            )
-        ctx.blocks, ctx.parameters = blocks, parameters
+            sources = sources_of(block, (x1, x2, key_mask), block.generator)
+            inputs = (x2,) if key_mask is None else (x2, key_mask)
+            out, attended = first_run("attention", block.attention, inputs, sources)
+            x1 = x1 + out
+            out, fed = first_run("feed_forward", block.feed_forward, (x1,), sources)
+            x2 = x2 + out
+            ctx.runs.append((attended, fed))
+        ctx.parameters = parameters
         ctx.save_for_backward(x1, x2, key_mask)
         return x1, x2
 
@@ -249,44 +311,36 @@ class _Reversible(torch.autograd.Function):
     def backward(ctx: Any, grad1: Tensor, grad2: Tensor) -> tuple[Tensor | None, ...]:
         y1, y2, key_mask = ctx.saved_tensors
         grads: dict[int, Tensor] = {}
-        for block, (first, second) in zip(reversed(ctx.blocks), reversed(ctx.states), strict=True):
-            draw = _source(block)
-            out, to_y1 = _again(block.feed_forward, (y1,), grad2, grads, draw, second)
+        for attended, fed in reversed(ctx.runs):
+            out, to_y1 = _again(fed, (y1,), grad2, grads)
             y2, grad1 = y2 - out, grad1 + to_y1
             inputs = (y2,) if key_mask is None else (y2, key_mask)
-            out, to_x2 = _again(block.attention, inputs, grad1, grads, draw, first)
+            out, to_x2 = _again(attended, inputs, grad1, grads)
             y1, grad2 = y1 - out, grad2 + to_x2
         return grad1, grad2, None, None, *(grads.get(id(p)) for p in ctx.parameters)
 
 
-def _source(block: ReversibleBlock) -> torch.Generator:
-    return torch.default_generator if block.generator is None else block.generator
-
-
 def _again(
-    branch: nn.Module,
-    inputs: tuple[Tensor, ...],
-    grad: Tensor,
-    grads: dict[int, Tensor],
-    draw: torch.Generator,
-    state: Tensor | None,
+    run: Run, inputs: tuple[Tensor, ...], grad: Tensor, grads: dict[int, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Run a branch a second time: its output, and the gradient of its first input.
+    """Repeat the run of a branch: its output, and the gradient of its first input.
 
-    Gradients of its parameters are added to `grads`. `state` is what `draw` was in before the
-    branch drew from it, or None where it did not; `draw` is left as it is now.
+    Gradients of its parameters are added to `grads`.
     """
-    kept = draw.get_state()
-    if state is not None:
-        draw.set_state(state)
     x = inputs[0].detach().requires_grad_()
-    try:
-        with torch.enable_grad():
-            out = branch(x, *inputs[1:])
-    finally:
-        draw.set_state(kept)
-    parameters = [p for p in branch.parameters() if p.requires_grad]
-    to_x, *found = torch.autograd.grad(out, (x, *parameters), grad, materialize_grads=True)
+    out = second_run(run, (x, *inputs[1:]))
+    if not out.requires_grad:
+        return out, torch.zeros_like(x)
+    parameters = [p for p in run.module.parameters() if p.requires_grad]
+    foreign = foreign_leaf(out, (x, *parameters))
+    if foreign is not None:
+        raise ValueError(
+            f"{run.name} must need gradients for its input and its parameters alone, "
+            f"got one for another tensor, of shape {tuple(foreign.shape)}"
+        )
+    to_x, *found = torch.autograd.grad(
+        out, (x, *parameters), grad.to(out.dtype), materialize_grads=True
+    )
     for parameter, part in zip(parameters, found, strict=True):
         key = id(parameter)
         grads[key] = part if key not in grads else grads[key] + part
