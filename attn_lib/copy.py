@@ -362,7 +362,7 @@ def _version() -> str:
         return "(not installed)"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def _main(arguments: list[str] | None = None) -> int:
     """Write a file, and say where."""
     parser = argparse.ArgumentParser(
         prog="python -m attn_lib.copy",
@@ -384,4 +384,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import attn_lib
 from attn_lib.catalog import MECHANISMS
-from attn_lib.copy import main, single_file
+from attn_lib.copy import _main, single_file
 
 NAMES = [mechanism.name for mechanism in MECHANISMS]
 every_mechanism = pytest.mark.parametrize("name", NAMES)
@@ -105,7 +105,7 @@ def test_it_says_whose_it_is(name: str) -> None:
 
 
 def test_it_runs_where_the_library_is_not(tmp_path) -> None:
-    main(["performer", "-o", str(tmp_path / "alone.py")])
+    _main(["performer", "-o", str(tmp_path / "alone.py")])
     done = subprocess.run(
         [sys.executable, "-I", "-c", ALONE, str(tmp_path)],
         capture_output=True,
@@ -120,16 +120,16 @@ def test_nothing_is_overwritten(tmp_path, capsys) -> None:
     target = tmp_path / "mine.py"
     target.write_text("mine", encoding="utf-8")
     with pytest.raises(SystemExit):
-        main(["luna", "-o", str(target)])
+        _main(["luna", "-o", str(target)])
     assert "exists already" in capsys.readouterr().err
     assert target.read_text(encoding="utf-8") == "mine"
 
 
 def test_a_name_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="^name must be one of .*got 'flash'$"):
+    with pytest.raises(ValueError, match=r"^name must be one of .*got 'flash'$"):
         single_file("flash")
 
 
 def test_it_can_be_printed(capsys) -> None:
-    assert main(["softmax", "-o", "-"]) == 0
+    assert _main(["softmax", "-o", "-"]) == 0
     assert capsys.readouterr().out == single_file("softmax")

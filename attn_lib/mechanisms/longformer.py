@@ -11,12 +11,10 @@ sees
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_lib import masks
@@ -35,7 +33,17 @@ from attn_lib.numerics.operators import first_derivatives_only
 
 __all__ = ["longformer_attention", "longformer_weights"]
 
-_Integers = Sequence[int] | NDArray[np.integer[Any]] | Tensor
+
+class _Array(Protocol):
+    """A tensor, or an array of NumPy."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+    def tolist(self) -> Any: ...
+
+
+_Integers = Sequence[int] | _Array
 
 _BLOCK = 64  # queries that share one stretch of keys, at most
 _ROWS = 1024  # queries beside the global tokens at a time
@@ -204,9 +212,11 @@ def longformer_weights(
 
 
 def _checked_dilations(dilation: int | _Integers, heads: int) -> list[int]:
-    if isinstance(dilation, int | np.integer):
-        return [_checked_int("dilation", dilation)] * heads
-    steps = [_checked_int("dilation", step) for step in _listed("dilation", dilation, "an int or ")]
+    if not isinstance(dilation, Sequence) and not getattr(dilation, "shape", ()):
+        return [check_positive_int("dilation", dilation)] * heads
+    steps = [
+        check_positive_int("dilation", step) for step in _listed("dilation", dilation, "an int or ")
+    ]
     if len(steps) != heads:
         raise ValueError(f"dilation must have one entry a head, {heads}, got {len(steps)}")
     return steps
@@ -216,7 +226,7 @@ def _checked_positions(positions: _Integers | None, length: int) -> list[int]:
     if positions is None:
         return []
     given = _listed("global_tokens", positions)
-    chosen = sorted({_checked_int("global_tokens", p, at_least=0) for p in given})
+    chosen = sorted({check_positive_int("global_tokens", p, at_least=0) for p in given})
     if chosen and chosen[-1] >= length:
         raise ValueError(
             f"global_tokens must be positions below q_len and kv_len, {length}, got {chosen[-1]}"
@@ -224,20 +234,16 @@ def _checked_positions(positions: _Integers | None, length: int) -> list[int]:
     return chosen
 
 
-def _checked_int(name: str, value: object, *, at_least: int = 1) -> int:
-    value = int(value) if isinstance(value, np.integer) else value
-    return check_positive_int(name, value, at_least=at_least)
-
-
 def _listed(name: str, value: object, other: str = "") -> Sequence[object]:
     """Return what a sequence, an array or a tensor holds."""
     if isinstance(value, Sequence):
         return value
     rule = f"{name} must be {other}a sequence of ints"
-    if not isinstance(value, np.ndarray | Tensor):
+    shape = getattr(value, "shape", None)
+    if shape is None or not hasattr(value, "tolist"):
         raise TypeError(f"{rule}, got {value!r}")
-    if value.ndim != 1:
-        raise ValueError(f"{rule}, got shape {tuple(value.shape)}")
+    if len(shape) != 1:
+        raise ValueError(f"{rule}, got shape {tuple(shape)}")
     held: list[object] = value.tolist()
     return held
 
