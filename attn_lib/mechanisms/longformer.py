@@ -11,6 +11,7 @@ sees
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any, Protocol, Self
 
 import torch
@@ -212,11 +213,10 @@ def longformer_weights(
 
 
 def _checked_dilations(dilation: int | _Integers, heads: int) -> list[int]:
-    if not isinstance(dilation, Sequence) and not getattr(dilation, "shape", ()):
+    if isinstance(dilation, Integral):  # NumPy's too
         return [check_positive_int("dilation", dilation)] * heads
-    steps = [
-        check_positive_int("dilation", step) for step in _listed("dilation", dilation, "an int or ")
-    ]
+    given = _listed("dilation", dilation, "an int or ")
+    steps = [check_positive_int("dilation", step) for step in given]
     if len(steps) != heads:
         raise ValueError(f"dilation must have one entry a head, {heads}, got {len(steps)}")
     return steps
