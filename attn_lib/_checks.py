@@ -259,11 +259,12 @@ def check_mask(name: str, value: object, shape: tuple[int, ...], device: torch.d
         raise ValueError(f"{name} must be on q's device {device}, got {value.device}")
 
 
-def check_stride(stride: object, summary: object) -> None:
-    """Refuse a stride below 1, and summary columns that are none or more than a block has."""
-    length = check_positive_int("stride", stride)
-    if check_positive_int("summary", summary) > length:
-        raise ValueError(f"summary must be at most stride = {length}, got {summary}")
+def check_stride(stride: object, summary: object) -> tuple[int, int]:
+    """Return both as ints if no block has fewer columns than its summary, which has one or more."""
+    length, columns = check_positive_int("stride", stride), check_positive_int("summary", summary)
+    if columns > length:
+        raise ValueError(f"summary must be at most stride = {length}, got {columns}")
+    return length, columns
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
