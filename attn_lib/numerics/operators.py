@@ -5,6 +5,7 @@ A loop over blocks, or a branch on what a tensor holds, is hidden in an operator
 """
 
 from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
 from typing import Any, NoReturn
 
 import torch
@@ -313,4 +314,7 @@ def _function_of(
         def vmap(info: Any, in_dims: Any, *given: Any) -> Any:
             return over_batch(Function.apply, info.batch_size, in_dims, given)
 
+    # Where nothing needs a gradient, `torch.compile` counts them to see whether one is a context.
+    parameters = [Parameter(f"argument_{i}", Parameter.POSITIONAL_ONLY) for i in range(count)]
+    Function.forward.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return Function
