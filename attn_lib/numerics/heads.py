@@ -171,7 +171,7 @@ def head_operator(
         out = v.new_empty(slices, length, v.shape[-1])
         turns = (max(length, 1) - 1) // _STRETCH if causal else 0
         # Two numbers more than there are, since torch would guard on a tensor that may be empty.
-        return out, v.new_empty(slices, turns * sum(past_sizes(v, projection, kernel)) + 2)
+        return out, v.new_zeros(slices, turns * sum(past_sizes(v, projection, kernel)) + 2)
 
     def past_sizes(v: Tensor, projection: Tensor, kernel: str) -> list[int]:
         features, logarithms = widths(projection, kernel)
