@@ -1,5 +1,6 @@
 """The Reformer against the sets and sums of Kitaev et al. 2020 (arXiv:2001.04451), section 2."""
 
+import functools
 import math
 
 import counting
@@ -365,6 +366,24 @@ def test_hashing_does_not_grow_as_the_square():
     assert counting.exponent(lengths, work) <= 1.3
     few = [costs.reformer_hash_flops(n, 64, bucket_size=64) for n in (1024, 2048)]
     assert few == [2 * 1024 * 64 * 8, 2 * 2048 * 64 * 16]
+
+
+def test_items_under_vmap_share_the_rotations_or_have_their_own(normal):
+    qk, v = normal(1, 1, 2, 24, 4).expand(3, -1, -1, -1, -1), normal(1, 1, 2, 24, 3)[0]
+
+    def outputs(randomness):
+        torch.manual_seed(0)
+        call = functools.partial(reformer_attention, bucket_size=3)
+        return torch.vmap(call, in_dims=(0, None), randomness=randomness)(qk, v)
+
+    with pytest.raises(RuntimeError, match="randomness error mode"):
+        outputs("error")
+    same, different = outputs("same"), outputs("different")
+    torch.manual_seed(0)
+    drawn = [reformer_attention(qk[0], v, bucket_size=3) for _ in range(3)]
+    assert_close(same, torch.stack(drawn[:1] * 3))
+    assert_close(different, torch.stack(drawn))
+    assert not torch.equal(different[0], different[1])
 
 
 # Bad calls

@@ -143,7 +143,10 @@ def _gradients(call: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[Tenso
 
 def _assert_gradients(found: Any, expected: Any, **tolerance: float) -> None:
     for one, other in zip(found, expected, strict=True):
-        assert_close(one, torch.zeros_like(one) if other is None else other, **tolerance)
+        if one is None:
+            assert other is None
+        else:
+            assert_close(one, torch.zeros_like(one) if other is None else other, **tolerance)
 
 
 # Each a column of the table
@@ -292,6 +295,15 @@ def test_the_table_holds(way: Way, column: str) -> None:
         name = f"{way.mechanism}_(attention|weights)"
         with pytest.raises(NotImplementedError, match=f"{name}.* use "):
             COLUMNS[column](way)
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch.compile does it
+@every_way
+def test_what_needs_no_gradient_compiles(way: Way) -> None:
+    torch.compiler.reset()
+    inputs = _inputs()
+    fast = torch.compile(way, backend="aot_eager", fullgraph=True)
+    assert_close(_drawn(fast, *inputs), _drawn(way, *inputs), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.mechanism == "reformer"], ids=str)

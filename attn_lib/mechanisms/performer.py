@@ -13,7 +13,6 @@ so that m draws of ω give m positive features φ with φ(x)·φ(y) ≈ exp(x·y
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -32,10 +31,10 @@ from attn_lib._checks import (
     check_tensor,
 )
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.decoding import sums_like
 from attn_lib.numerics.features import normalise
-from attn_lib.numerics.heads import head_by_head
-from attn_lib.numerics.levels import Past, attend_by_logarithms
+from attn_lib.numerics.heads import attend_head_by_head, head_operator
 
 __all__ = [
     "PerformerState",
@@ -52,6 +51,7 @@ _RELU_EPSILON = 1e-3
 """Added to every ReLU feature, as in the authors' code, so that no denominator is zero."""
 
 
+@outside_autocast
 def performer_attention(
     q: Tensor,
     k: Tensor,
@@ -137,17 +137,13 @@ def performer_attention(
 
     compute = torch.promote_types(q.dtype, torch.float32)
     k, v = hide_keys(k.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
-
-    def attend(
-        q: Tensor, k: Tensor, v: Tensor, w: Tensor, real: Tensor | None, past: Past | None
-    ) -> tuple[Tensor, Past | None]:
-        log_features = partial(_log_features, w=w, kernel=kernel)
-        return attend_by_logarithms(q, k, v, log_features, real, past, causal=causal)
-
-    out = head_by_head(attend, q.to(compute), k, v, w.to(compute), causal=causal, key_mask=key_mask)
+    out = attend_head_by_head(
+        _ATTEND, q.to(compute), k, v, w.to(compute), kernel=kernel, causal=causal, key_mask=key_mask
+    )
     return out.to(q.dtype)
 
 
+@outside_autocast
 def performer_weights(
     q: Tensor,
     k: Tensor,
@@ -254,8 +250,7 @@ def draw_projection(
         vectors: Tensor = turned.mT.flatten(0, 1)[:features] * lengths
     else:
         vectors = torch.randn(features, head_dim, **drawn)
-    dtype = torch.get_default_dtype() if dtype is None else dtype
-    return vectors.to(place if device is None else device, dtype)
+    return vectors.to(place if device is None else device, dtype or torch.get_default_dtype())
 
 
 def performer_features(x: Tensor, projection: Tensor, *, kernel: str = "softmax") -> Tensor:
@@ -353,8 +348,7 @@ def performer_init_state(
     if projection is not None:
         projection = _check_projection(projection, head_dim).to(empty.device)
     w = _random_vectors(empty, features, orthogonal, projection, generator).to(empty.dtype)
-    width = 2 * len(w) if kernel == "softmax_trig" else len(w)
-    levels = len(w) if kernel == "softmax" else 1
+    width, levels = _widths(w, kernel)
     return PerformerState(
         values=empty.new_zeros(batch, heads, width, value_dim),
         norm=empty.new_zeros(batch, heads, width, 1),
@@ -364,6 +358,7 @@ def performer_init_state(
     )
 
 
+@outside_autocast
 def performer_step(
     state: PerformerState, q: Tensor, k: Tensor, v: Tensor
 ) -> tuple[PerformerState, Tensor]:
@@ -424,13 +419,16 @@ def _log_features(x: Tensor, w: Tensor, kernel: str) -> tuple[Tensor | None, Ten
     if kernel == "relu":
         return projected.relu() + _RELU_EPSILON, torch.zeros_like(x[..., :1])
     # A norm too large for the dtype counts as the dtype's largest number.
-    largest = torch.finfo(x.dtype).max / 4
-    half_norm = (x.square().sum(dim=-1, keepdim=True) * (w.shape[-1] ** -0.5 / 2)).clamp(
-        max=largest
-    )
+    half_norm = x.square().sum(dim=-1, keepdim=True) * (w.shape[-1] ** -0.5 / 2)
+    half_norm = half_norm.clamp(max=torch.finfo(x.dtype).max / 4)
     if kernel == "softmax_trig":
         return torch.cat([projected.sin(), projected.cos()], dim=-1), half_norm
     return None, projected.sub_(half_norm)
+
+
+def _widths(w: Tensor, kernel: str) -> tuple[int, int]:
+    """How many features there are, and how many logarithms."""
+    return len(w) * (1 + (kernel == "softmax_trig")), len(w) if kernel == "softmax" else 1
 
 
 def _random_vectors(
@@ -469,3 +467,8 @@ def _check_projection(projection: Tensor, head_dim: int) -> Tensor:
             f"got {tuple(projection.shape)}"
         )
     return projection
+
+
+_ATTEND = head_operator(
+    "performer_attention", _log_features, _widths, instead="performer_weights(...) @ v"
+)

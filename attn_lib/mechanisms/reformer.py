@@ -15,6 +15,7 @@ with s_i its place in the sorted order. Several rounds, with an R each, unite th
 """
 
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ from attn_lib._checks import (
     check_qkv,
 )
 from attn_lib.numerics import hide_keys, masked_softmax
+from attn_lib.numerics.autocast import outside_autocast
+from attn_lib.numerics.operators import map_over_batch, register
 from attn_lib.numerics.portions import IN_CACHE, portions
 from attn_lib.numerics.rounds import attend_in_rounds, unit
 
@@ -37,6 +40,7 @@ _DIRECT = 128
 """Most buckets that one rotation hashes into; more are the product of several hashes."""
 
 
+@outside_autocast
 def reformer_attention(
     qk: Tensor,
     v: Tensor,
@@ -116,8 +120,6 @@ def reformer_attention(
     compute = torch.promote_types(qk.dtype, torch.float32)
     shared, v = hide_keys(qk.to(compute), key_mask), hide_keys(v.to(compute), key_mask)
     buckets = _hash(shared.detach(), bucket_size, num_hashes, generator)
-    if bucket_size >= qk.shape[2]:  # the rounds would all see the same
-        buckets = buckets[:, :, :1]
     order, place = _order(buckets, key_mask)
     out = attend_in_rounds(
         shared, v, order, place, size=bucket_size, scale=scale, causal=causal, key_mask=key_mask
@@ -125,6 +127,7 @@ def reformer_attention(
     return out.to(qk.dtype)
 
 
+@outside_autocast
 def reformer_weights(
     qk: Tensor,
     *,
@@ -238,26 +241,84 @@ def _hash(
     x: Tensor, bucket_size: int, num_hashes: int, generator: torch.Generator | None
 ) -> Tensor:
     """Buckets (batch, heads, rounds, length) of x (batch, heads, length, head_dim)."""
-    batch, heads, length, head_dim = x.shape
-    buckets = torch.zeros(batch, heads, num_hashes, length, dtype=torch.int64, device=x.device)
-    for factor in _factors(length, bucket_size):
+    if generator is None:
+        # They are drawn where the buckets are computed, since how many depends on the length. This
+        # draws no number, but lets `vmap` say whether all its items are to share them.
+        rotations = torch.randn(0, device=x.device)
+    else:
+        drawn = [
+            _draw(x, num_hashes, factor, generator) for factor in _factors(x.shape[2], bucket_size)
+        ]
+        rotations = torch.stack(drawn) if drawn else x.new_empty(0)
+    buckets: Tensor = _Hash.apply(x, rotations, bucket_size, num_hashes)  # type: ignore[no-untyped-call]
+    return buckets
+
+
+def _draw(x: Tensor, num_hashes: int, factor: int, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(
+        (x.shape[1], num_hashes, x.shape[3], factor // 2),
+        generator=generator,
+        dtype=torch.float32,
+        device=x.device if generator is None else generator.device,
+    ).to(x)
+
+
+def _buckets(x: Tensor, rotations: Tensor, bucket_size: int, num_hashes: int) -> tuple[Tensor]:
+    """Hash by the rotations (hashes, heads, rounds, head_dim, half), or where there are none draw.
+
+    The buckets are the product of the hashes.
+    """
+    (buckets,) = _bucket_shapes(x, rotations, bucket_size, num_hashes)
+    buckets.zero_()
+    batch, heads, length, _ = x.shape
+    for turn, factor in enumerate(_factors(length, bucket_size)):
         half = factor // 2
-        rotations = torch.randn(
-            (heads, num_hashes, head_dim, half),
-            generator=generator,
-            dtype=torch.float32,
-            device=x.device if generator is None else generator.device,
-        ).to(x)
+        rotation = rotations[turn] if rotations.numel() else _draw(x, num_hashes, factor, None)
         # A few heads of a few items at a time, so that what is turned stays in the cache.
         size = num_hashes * length * half
         each = portions(batch, heads * size, IN_CACHE), portions(heads, size, IN_CACHE)
         for which in product(*each):
             directions, _ = unit(x[which])
-            turned = directions[:, :, None] @ rotations[which[1]]  # (…, rounds, length, half)
+            turned = directions[:, :, None] @ rotation[which[1]]  # (…, rounds, length, half)
             nearest = turned.abs().argmax(dim=-1, keepdim=True)
             nearest.add_(turned.gather(-1, nearest) < 0, alpha=half)
             buckets[which].mul_(factor).add_(nearest[..., 0])
-    return buckets
+    return (buckets,)
+
+
+def _bucket_shapes(
+    x: Tensor, rotations: Tensor, bucket_size: int, num_hashes: int
+) -> tuple[Tensor]:
+    batch, heads, length, _ = x.shape
+    return (x.new_empty(batch, heads, num_hashes, length, dtype=torch.int64),)
+
+
+_BUCKETS = register("reformer_buckets", _buckets, _bucket_shapes, draws=True)
+
+
+class _Hash(torch.autograd.Function):
+    """`_buckets` under `vmap`: the items share the rotations unless each is given its own."""
+
+    @staticmethod
+    def forward(x: Tensor, rotations: Tensor, bucket_size: int, num_hashes: int) -> Tensor:
+        return _BUCKETS(x, rotations, bucket_size, num_hashes)[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, x: Tensor, rotations: Tensor, *options: int
+    ) -> tuple[Tensor, int]:
+        def apply(x: Tensor, rotations: Tensor = rotations) -> Any:
+            return _Hash.apply(x, rotations, *options)  # type: ignore[no-untyped-call]
+
+        own, drawn, size = in_dims[0], in_dims[1], info.batch_size
+        if drawn is None:
+            return map_over_batch(apply, size, [own], [x])
+        items = [x] * size if own is None else x.unbind(own)
+        return torch.stack([*map(apply, items, rotations.unbind(drawn))]), 0
 
 
 def _order(buckets: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -267,4 +328,4 @@ def _order(buckets: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         buckets = buckets.masked_fill(~key_mask[:, None, None], last)
     order = buckets.argsort(dim=-1, stable=True)
     position = torch.arange(buckets.shape[-1], device=buckets.device).expand_as(order)
-    return order, torch.empty_like(order).scatter_(-1, order, position)
+    return order, order.scatter(-1, order, position)

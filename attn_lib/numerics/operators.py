@@ -5,6 +5,7 @@ A loop over blocks, or a branch on what a tensor holds, is hidden in an operator
 """
 
 from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
 from typing import Any, NoReturn
 
 import torch
@@ -157,6 +158,7 @@ def register(
     shapes: Callable[..., tuple[Tensor, ...]],
     *,
     schema: str | None = None,
+    draws: bool = False,
 ) -> Callable[..., tuple[Tensor, ...]]:
     """Make a function an operator that torch knows by its shapes; it has no gradient.
 
@@ -166,6 +168,8 @@ def register(
         As `name`, `forward` and `shapes` of `Operator`.
     schema : str, optional
         In the language of ``torch.library``; read from the annotations of `function` if not given.
+    draws : bool
+        Whether it draws random numbers.
 
     Returns
     -------
@@ -194,7 +198,8 @@ def register(
         return (found,) if alone else found
 
     # Not `torch.library.custom_op`: in its body nothing can be differentiated.
-    _LIBRARY.define(f"{name}{arguments} -> {'Tensor' if alone else results}")
+    tags = [torch.Tag.nondeterministic_seeded] if draws else []
+    _LIBRARY.define(f"{name}{arguments} -> {'Tensor' if alone else results}", tags=tags)
     _LIBRARY.impl(name, lambda *given: packed(compute(*given)), "CompositeExplicitAutograd")
     qualified = f"{_LIBRARY.ns}::{name}"
     torch.library.register_fake(qualified, lambda *given: packed(shapes(*given)), lib=_LIBRARY)
@@ -313,4 +318,7 @@ def _function_of(
         def vmap(info: Any, in_dims: Any, *given: Any) -> Any:
             return over_batch(Function.apply, info.batch_size, in_dims, given)
 
+    # Where nothing needs a gradient, `torch.compile` counts them to see whether one is a context.
+    parameters = [Parameter(f"argument_{i}", Parameter.POSITIONAL_ONLY) for i in range(count)]
+    Function.forward.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return Function

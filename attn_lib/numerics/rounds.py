@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from attn_lib.numerics.operators import Operator
 from attn_lib.numerics.padding import pad_length
 from attn_lib.numerics.portions import IN_CACHE, portions
 
@@ -86,11 +86,9 @@ def attend_in_rounds(
     backward pass computes the weights again, as in `attn_lib.numerics.parts`. Memory: the inputs,
     the output, one number a query, and a fixed number of scores at a time. First derivatives only.
     """
-    length = qk.shape[2]
-    rounds = _Rounds.cut(order, place, key_mask, size, causal=causal)
-    padded = (pad_length(x, rounds.padded_length).flatten(0, 1) for x in (qk, v))
-    out: Tensor = _AttendInRounds.apply(*padded, scale, rounds)  # type: ignore[no-untyped-call]
-    return out.view(*qk.shape[:2], *out.shape[1:])[:, :, :length]
+    real = None if key_mask is None else key_mask.sum(dim=-1).repeat_interleave(qk.shape[1])
+    flat = (x.flatten(0, 1) for x in (qk, v, order, place))
+    return _ATTEND(*flat, real, size, scale, causal).view(v.shape)
 
 
 @dataclass(frozen=True)
@@ -101,37 +99,33 @@ class _Rounds:
     in every order, after the masked positions.
     """
 
-    order: Tensor  # (slices, rounds, padded length): position at each place
-    place: Tensor  # (slices, rounds, padded length): place of each position
+    order: Tensor  # (slices, rounds, length): position at each place
+    place: Tensor  # (slices, rounds, length): place of each position
     real: Tensor  # (slices,): how many tokens are real
     size: int
     causal: bool
 
     @classmethod
     def cut(
-        cls, order: Tensor, place: Tensor, key_mask: Tensor | None, size: int, *, causal: bool
+        cls, order: Tensor, place: Tensor, real: Tensor | None, size: int, *, causal: bool
     ) -> Self:
-        """Pad orders (batch, heads, rounds, length) to whole chunks of `size`."""
-        batch, heads, _, length = order.shape
-        size = max(1, min(size, length))
-        padding = torch.arange(length, -(-length // size) * size, device=order.device)
-        padding = padding.expand(*order.shape[:-1], -1)
-        order, place = (torch.cat([x, padding], dim=-1).flatten(0, 1) for x in (order, place))
-        if key_mask is None:
-            real = torch.full((batch,), length, device=order.device)
-        else:
-            real = key_mask.sum(dim=-1)
-        return cls(order, place, real.repeat_interleave(heads), size, causal)
+        """Cut orders (slices, rounds, length) into chunks of `size`."""
+        slices, _, length = order.shape
+        if size >= length:  # one chunk: the rounds would all see the same
+            order, place = order[:, :1], place[:, :1]
+        if real is None:
+            real = torch.full((slices,), length, device=order.device)
+        return cls(order, place, real, max(1, min(size, length)), causal)
 
     @property
     def padded_length(self) -> int:
         """Length of the sequences, in whole chunks."""
-        return self.order.shape[-1]
+        return self.chunks * self.size
 
     @property
     def chunks(self) -> int:
         """Number of chunks."""
-        return self.padded_length // self.size
+        return -(-self.order.shape[-1] // self.size)
 
     @property
     def span(self) -> int:
@@ -142,7 +136,8 @@ class _Rounds:
         """Some slices and their rounds at a time, whose scores of one round stay in cache."""
         scores = self.padded_length * self.span * self.size
         for slices in portions(len(self.order), scores, IN_CACHE):
-            order, place, real = self.order[slices], self.place[slices], self.real[slices]
+            order, place = self._fill(self.order[slices]), self._fill(self.place[slices])
+            real = self.real[slices]
             chunk = place.div(self.size, rounding_mode="floor")
             chunk = chunk.to(torch.uint8 if self.chunks < 256 else torch.int32)
             yield (
@@ -152,6 +147,18 @@ class _Rounds:
                     for turn in range(order.shape[1])
                 ],
             )
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Append zeros to x (slices, length, width) up to whole chunks."""
+        return pad_length(x, self.padded_length)
+
+    def _fill(self, numbers: Tensor) -> Tensor:
+        """Append the padding, each position at its own place, to an order or to places."""
+        length = numbers.shape[-1]
+        if length == self.padded_length:
+            return numbers
+        padding = torch.arange(length, self.padded_length, device=numbers.device)
+        return torch.cat([numbers, padding.expand(*numbers.shape[:-1], -1)], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -263,68 +270,97 @@ class _Round:
         return scores
 
 
-class _AttendInRounds(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, qk: Tensor, v: Tensor, scale: float, rounds: _Rounds) -> Tensor:
-        out = torch.zeros_like(v)
-        log_total = qk.new_zeros(*qk.shape[:2], 1)
-        alone = torch.zeros_like(log_total, dtype=torch.bool)  # sees no key but its own
-        for slices, turns in rounds.groups():
-            keys, _ = unit(qk[slices])
-            parts = [_attend(turn, qk[slices], keys, v[slices], scale) for turn in turns]
-            tops, totals, sums = zip(*parts, strict=True)
-            top = torch.stack(tops).amax(dim=0)
-            top.masked_fill_(top == -math.inf, 0.0)
-            shrinks = [torch.exp(x - top) for x in tops]
-            total = sum(x * shrink for x, shrink in zip(totals, shrinks, strict=True))
-            empty = total == 0
-            total.masked_fill_(empty, 1.0)
-            for x, shrink in zip(sums, shrinks, strict=True):
-                out[slices].addcmul_(x, shrink / total)
-            alone[slices] = empty & turns[0].is_real
-            out[slices] = torch.where(alone[slices], v[slices], out[slices])
-            log_total[slices] = top + total.log()
-        ctx.scale, ctx.rounds = scale, rounds
-        ctx.save_for_backward(qk, v, out, log_total, alone)
-        return out
+def _forward(
+    qk: Tensor,
+    v: Tensor,
+    order: Tensor,
+    place: Tensor,
+    real: Tensor | None,
+    size: int,
+    scale: float,
+    causal: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the output, each row's log-sum-exp, and whether it sees no key but its own."""
+    out, log_total, alone = _shapes(qk, v)
+    length = qk.shape[1]
+    rounds = _Rounds.cut(order, place, real, size, causal=causal)
+    for slices, turns in rounds.groups():
+        q, values = rounds.pad(qk[slices]), rounds.pad(v[slices])
+        keys, _ = unit(q)
+        parts = [_attend(turn, q, keys, values, scale) for turn in turns]
+        tops, totals, sums = zip(*parts, strict=True)
+        top = torch.stack(tops).amax(dim=0)
+        top.masked_fill_(top == -math.inf, 0.0)
+        shrinks = [torch.exp(x - top) for x in tops]
+        total = sum(x * shrink for x, shrink in zip(totals, shrinks, strict=True))
+        empty = total == 0
+        total.masked_fill_(empty, 1.0)
+        mixed = torch.zeros_like(values)
+        for x, shrink in zip(sums, shrinks, strict=True):
+            mixed.addcmul_(x, shrink / total)
+        empty &= turns[0].is_real
+        out[slices] = torch.where(empty, values, mixed)[:, :length]
+        log_total[slices] = (top + total.log())[:, :length]
+        alone[slices] = empty[:, :length]
+    return out, log_total, alone
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        qk, v, out, log_total, alone = ctx.saved_tensors
-        grad_out = grad_out.contiguous()
-        grad_qk, grad_v = torch.zeros_like(qk), torch.zeros_like(v)
-        for slices, turns in ctx.rounds.groups():
-            q, values, grad = qk[slices], v[slices], grad_out[slices]
-            keys, lengths = unit(q)
-            inner = (grad * out[slices]).sum(dim=-1, keepdim=True)
-            grad_q, grad_keys = torch.zeros_like(q), torch.zeros_like(q)
-            for turn in turns:
-                round_q, round_keys = turn.rows(q).mul_(ctx.scale), turn.columns(keys)
-                round_values, round_grad = turn.columns(values), turn.rows(grad)
-                logs, inners = turn.rows(log_total[slices]), turn.rows(inner)
-                parts = []
-                for tile in turn.tiles():
-                    tile_q, tile_keys, tile_values = [], None, None
-                    for piece in turn.pieces():
-                        rows, grads = round_q[:, tile, piece], round_grad[:, tile, piece]
-                        scores = turn.hide(rows @ round_keys[:, tile].mT, tile, piece)
-                        weights = scores.sub_(logs[:, tile, piece]).exp_()
-                        tile_values = _add(tile_values, weights.mT @ grads)
-                        grad_scores = grads @ round_values[:, tile].mT
-                        grad_scores.sub_(inners[:, tile, piece]).mul_(weights)
-                        tile_q.append(grad_scores @ round_keys[:, tile])
-                        tile_keys = _add(tile_keys, grad_scores.mT @ rows)
-                    parts.append((_join(tile_q, 2), tile_keys, tile_values))
-                to_q, to_keys, to_values = (_join(x, 1) for x in zip(*parts, strict=True))
-                grad_q += turn.unsort(to_q)
-                grad_keys += turn.fold(to_keys)
-                grad_v[slices] += turn.fold(to_values)
-            along = (grad_keys * keys).sum(dim=-1, keepdim=True)
-            grad_keys.sub_(keys * along).div_(lengths)  # of x / |x|
-            grad_qk[slices] = grad_q.mul_(ctx.scale).add_(grad_keys)
-            grad_v[slices] += grad * alone[slices]
-        return grad_qk, grad_v, None, None
+
+def _backward(
+    grad_out: Tensor,
+    qk: Tensor,
+    v: Tensor,
+    order: Tensor,
+    place: Tensor,
+    real: Tensor | None,
+    size: int,
+    scale: float,
+    causal: bool,
+    out: Tensor,
+    log_total: Tensor,
+    alone: Tensor,
+) -> tuple[Tensor, Tensor]:
+    grad_out = grad_out.contiguous()
+    grad_qk, grad_v = (x.new_empty(x.shape) for x in (qk, v))
+    length = qk.shape[1]
+    rounds = _Rounds.cut(order, place, real, size, causal=causal)
+    for slices, turns in rounds.groups():
+        q, values, grad = (rounds.pad(x[slices]) for x in (qk, v, grad_out))
+        keys, lengths = unit(q)
+        inner = rounds.pad((grad_out[slices] * out[slices]).sum(dim=-1, keepdim=True))
+        log_sums = rounds.pad(log_total[slices])
+        grad_q, grad_keys, grad_values = (torch.zeros_like(x) for x in (q, q, values))
+        for turn in turns:
+            round_q, round_keys = turn.rows(q), turn.columns(keys)
+            round_q.mul_(scale)
+            round_values, round_grad = turn.columns(values), turn.rows(grad)
+            logs, inners = turn.rows(log_sums), turn.rows(inner)
+            parts = []
+            for tile in turn.tiles():
+                tile_q, tile_keys, tile_values = [], None, None
+                for piece in turn.pieces():
+                    rows, grads = round_q[:, tile, piece], round_grad[:, tile, piece]
+                    scores = turn.hide(rows @ round_keys[:, tile].mT, tile, piece)
+                    weights = scores.sub_(logs[:, tile, piece]).exp_()
+                    tile_values = _add(tile_values, weights.mT @ grads)
+                    grad_scores = grads @ round_values[:, tile].mT
+                    grad_scores.sub_(inners[:, tile, piece]).mul_(weights)
+                    tile_q.append(grad_scores @ round_keys[:, tile])
+                    tile_keys = _add(tile_keys, grad_scores.mT @ rows)
+                parts.append((_join(tile_q, 2), tile_keys, tile_values))
+            to_q, to_keys, to_values = (_join(x, 1) for x in zip(*parts, strict=True))
+            grad_q += turn.unsort(to_q)
+            grad_keys += turn.fold(to_keys)
+            grad_values += turn.fold(to_values)
+        along = (grad_keys * keys).sum(dim=-1, keepdim=True)
+        grad_keys.sub_(keys * along).div_(lengths)  # of x / |x|
+        grad_qk[slices] = grad_q.mul_(scale).add_(grad_keys)[:, :length]
+        grad_v[slices] = grad_values[:, :length] + grad_out[slices] * alone[slices]
+    return grad_qk, grad_v
+
+
+def _shapes(qk: Tensor, v: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
+    each = (*qk.shape[:2], 1)
+    return v.new_empty(v.shape), qk.new_empty(each), qk.new_empty(each, dtype=torch.bool)
 
 
 def _attend(
@@ -361,3 +397,13 @@ def _take(x: Tensor, order: Tensor) -> Tensor:
     first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
     taken = x.flatten(0, 1).index_select(0, (order + first).flatten())
     return taken.view(*order.shape, x.shape[-1])
+
+
+_ATTEND = Operator(
+    "reformer_attention",
+    _forward,
+    _backward,
+    shapes=_shapes,
+    inputs=2,
+    instead="reformer_weights(...) @ v",
+)
