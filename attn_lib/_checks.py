@@ -173,10 +173,9 @@ def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
     return cast(int, value) if isinstance(value, int | torch.SymInt) else operator.index(value)
 
 
-def check_sizes(**sizes: object) -> None:
-    """Refuse sizes, given by their names, that are not ints (no bools) of at least 1."""
-    for name, size in sizes.items():
-        check_positive_int(name, size)
+def check_sizes(**sizes: object) -> tuple[int, ...]:
+    """Return sizes, given by their names, if they are ints (no bools) of at least 1."""
+    return tuple(check_positive_int(name, size) for name, size in sizes.items())
 
 
 def check_flag(name: str, value: object) -> None:

@@ -99,8 +99,8 @@ def dilated(window: int, dilation: int) -> Mask:
     Mask
         A function of positions. Beltagy et al. 2020 (arXiv:2004.05150), section 3.1.
     """
-    check_positive_int("window", window, at_least=0)
-    check_positive_int("dilation", dilation)
+    window = check_positive_int("window", window, at_least=0)
+    dilation = check_positive_int("dilation", dilation)
 
     def mask(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         distance = (q_idx - kv_idx).abs()
@@ -122,7 +122,7 @@ def strided_local(stride: int) -> Mask:
     Mask
         A function of positions. Child et al. 2019 (arXiv:1904.10509), section 4.3.
     """
-    check_positive_int("stride", stride)
+    stride = check_positive_int("stride", stride)
     return sliding_window(stride)
 
 
@@ -139,7 +139,7 @@ def strided_summary(stride: int) -> Mask:
     Mask
         A function of positions. Child et al. 2019 (arXiv:1904.10509), section 4.3.
     """
-    check_positive_int("stride", stride)
+    stride = check_positive_int("stride", stride)
 
     def mask(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         return (q_idx - kv_idx) % stride == 0
@@ -176,7 +176,7 @@ def fixed_local(stride: int) -> Mask:
     Mask
         A function of positions. Child et al. 2019 (arXiv:1904.10509), section 4.3.
     """
-    check_positive_int("stride", stride)
+    stride = check_positive_int("stride", stride)
 
     def mask(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         return q_idx // stride == kv_idx // stride
@@ -202,7 +202,7 @@ def fixed_summary(stride: int, summary: int = 1) -> Mask:
     Mask
         A function of positions. Child et al. 2019 (arXiv:1904.10509), section 4.3.
     """
-    check_stride(stride, summary)
+    stride, summary = check_stride(stride, summary)
 
     def mask(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         return (kv_idx % stride >= stride - summary) & (q_idx == q_idx)
@@ -266,7 +266,7 @@ def by_head(first: Mask, rest: Mask, split: int) -> Mask:
     Mask
         A function of head and positions.
     """
-    check_positive_int("split", split, at_least=0)
+    split = check_positive_int("split", split, at_least=0)
 
     def mask(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         return torch.where(h < split, first(b, h, q_idx, kv_idx), rest(b, h, q_idx, kv_idx))

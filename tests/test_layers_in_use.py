@@ -10,7 +10,8 @@ from torch import nn
 from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
-from attn_lib import draw_projection, linear_transformer_attention, performer_attention
+import attn_lib
+from attn_lib import costs, draw_projection, linear_transformer_attention, performer_attention
 from attn_lib.layers import (
     ChunkedFeedForward,
     LengthProjection,
@@ -628,3 +629,36 @@ def test_reversible_layers_and_redraws_are_compiled(backend):
         attention.redraw_projection()
         found.append([_gradients(run, list(block.parameters()), x1, x2) for _ in range(4)])
     assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_numpys_integers_are_options(kind):
+    i = kind
+    q, k, v, p = torch.randn(4, 1, 2, 20, 4, generator=torch.Generator().manual_seed(0))
+    for name, given, options in (
+        ("sparse_transformer", (q, k, v), {"stride": 4}),
+        ("sparse_transformer", (q, k, v), {"stride": 4, "summary": 2, "pattern": "fixed"}),
+        ("explicit_sparse", (q, k, v), {"topk": 3}),
+        ("longformer", (q, k, v), {"window": 3, "dilation": 2}),
+        ("reformer", (q, v), {"bucket_size": 4, "num_hashes": 2}),
+        ("performer", (q, k, v), {"features": 200}),
+        ("cosformer", (q, k, v), {"max_len": 200}),
+    ):
+        attend = getattr(attn_lib, f"{name}_attention")
+        outs = []
+        for wrap in (int, i):
+            torch.manual_seed(1)
+            wrapped = {o: x if isinstance(x, str) else wrap(x) for o, x in options.items()}
+            outs.append(attend(*given, **wrapped))
+        assert outs[0].equal(outs[1]), name
+    chosen = attn_lib.longformer_attention(q, k, v, window=3, global_tokens=[0, 2])
+    for tokens in (np.flatnonzero([1, 0, 1]), torch.tensor([0, 2])):
+        assert attn_lib.longformer_attention(q, k, v, window=3, global_tokens=tokens).equal(chosen)
+    half = attn_lib.softmax_attention(q, k, v, scale=np.float32(0.25))
+    assert half.equal(attn_lib.softmax_attention(q, k, v, scale=0.25))
+    assert costs.performer_flops(i(200), i(64), i(64), features=i(200)) == costs.performer_flops(
+        200, 64, 64, features=200
+    )
+    assert costs.reformer_scores(i(200), bucket_size=i(16), num_hashes=i(2)) == (
+        costs.reformer_scores(200, bucket_size=16, num_hashes=2)
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from attn_lib._checks import check_choice, check_positive_int, check_stride
+from attn_lib._checks import check_choice, check_positive_int, check_sizes, check_stride
 
 __all__ = [
     "attention_flops",
@@ -37,7 +37,7 @@ def softmax_scores(n: int, *, causal: bool = False) -> int:
     >>> softmax_scores(512), softmax_scores(512, causal=True)
     (262144, 131328)
     """
-    check_positive_int("n", n)
+    n = check_positive_int("n", n)
     return n * (n + 1) // 2 if causal else n * n
 
 
@@ -65,9 +65,9 @@ def sparse_transformer_scores(n: int, *, pattern: str, stride: int, summary: int
     >>> sparse_transformer_scores(4096, pattern="strided", stride=64) / 4096
     95.0078125
     """
-    check_positive_int("n", n)
+    n = check_positive_int("n", n)
     check_choice("pattern", pattern, ("strided", "fixed"))
-    check_stride(stride, summary)
+    stride, summary = check_stride(stride, summary)
     blocks, rest = divmod(n, stride)
     earlier_blocks = stride * blocks * (blocks - 1) // 2 + rest * blocks  # sum of ⌊i / stride⌋
     if pattern == "fixed":
@@ -101,9 +101,9 @@ def reformer_scores(n: int, *, bucket_size: int, num_hashes: int = 1) -> int:
     >>> reformer_scores(8192, bucket_size=64, num_hashes=4) / 8192
     512.0
     """
-    check_positive_int("n", n)
-    check_positive_int("bucket_size", bucket_size)
-    check_positive_int("num_hashes", num_hashes)
+    n = check_positive_int("n", n)
+    bucket_size = check_positive_int("bucket_size", bucket_size)
+    num_hashes = check_positive_int("num_hashes", num_hashes)
     if bucket_size >= n:
         return n * n
     return num_hashes * 2 * bucket_size * bucket_size * -(-n // bucket_size)
@@ -129,13 +129,9 @@ def reformer_hash_flops(n: int, head_dim: int, *, bucket_size: int, num_hashes: 
         2 · n · head_dim · b / 2 a round for b buckets, up to 128; more buckets are the product of
         two or more hashes, each into the smallest even number of buckets that is enough.
     """
-    for name, value in (
-        ("n", n),
-        ("head_dim", head_dim),
-        ("bucket_size", bucket_size),
-        ("num_hashes", num_hashes),
-    ):
-        check_positive_int(name, value)
+    n, head_dim, bucket_size, num_hashes = check_sizes(
+        n=n, head_dim=head_dim, bucket_size=bucket_size, num_hashes=num_hashes
+    )
     chunks = -(-n // bucket_size)
     if chunks == 1:
         return 0
@@ -184,9 +180,9 @@ def longformer_scores(
     >>> longformer_scores(4096, window=256, global_tokens=[0]) / 4096
     498.81201171875
     """
-    check_positive_int("n", n)
-    check_positive_int("window", window, at_least=0)
-    check_positive_int("dilation", dilation)
+    n = check_positive_int("n", n)
+    window = check_positive_int("window", window, at_least=0)
+    dilation = check_positive_int("dilation", dilation)
     hubs = sorted({check_positive_int("global_tokens", p, at_least=0) for p in global_tokens})
     if hubs and hubs[-1] >= n:
         raise ValueError(f"global_tokens must be positions below n = {n}, got {hubs[-1]}")
@@ -221,8 +217,7 @@ def attention_flops(scores: int, head_dim: int, value_dim: int) -> int:
         2 · scores · (head_dim + value_dim). The softmax itself, a few operations a score, is left
         out.
     """
-    for name, value in (("scores", scores), ("head_dim", head_dim), ("value_dim", value_dim)):
-        check_positive_int(name, value)
+    scores, head_dim, value_dim = check_sizes(scores=scores, head_dim=head_dim, value_dim=value_dim)
     return 2 * scores * (head_dim + value_dim)
 
 
@@ -253,8 +248,7 @@ def explicit_sparse_flops(
     >>> explicit_sparse_flops(4096, 64, 64, topk=64) / attention_flops(4096**2, 64, 64)
     0.5078125
     """
-    for name, value in (("head_dim", head_dim), ("value_dim", value_dim), ("topk", topk)):
-        check_positive_int(name, value)
+    head_dim, value_dim, topk = check_sizes(head_dim=head_dim, value_dim=value_dim, topk=topk)
     scores = softmax_scores(n, causal=causal)
     most = min(topk, n)
     kept = most * (most + 1) // 2 + (n - most) * most if causal else n * most
@@ -276,8 +270,8 @@ def weight_matrix_bytes(n: int, *, itemsize: int = 4) -> int:
     int
         Bytes, for one head.
     """
-    check_positive_int("n", n)
-    check_positive_int("itemsize", itemsize)
+    n = check_positive_int("n", n)
+    itemsize = check_positive_int("itemsize", itemsize)
     return n * n * itemsize
 
 
@@ -298,7 +292,6 @@ def kv_cache_bytes(n: int, head_dim: int, value_dim: int, *, itemsize: int = 4) 
     int
         Bytes, for one head of one layer.
     """
-    for name, value in (("n", n), ("head_dim", head_dim), ("value_dim", value_dim)):
-        check_positive_int(name, value)
-    check_positive_int("itemsize", itemsize)
+    n, head_dim, value_dim = check_sizes(n=n, head_dim=head_dim, value_dim=value_dim)
+    itemsize = check_positive_int("itemsize", itemsize)
     return n * (head_dim + value_dim) * itemsize

@@ -1,6 +1,6 @@
 """Mechanisms that sum up the keys before a query comes: into slots, or by features."""
 
-from attn_lib._checks import check_choice, check_positive_int
+from attn_lib._checks import check_choice, check_positive_int, check_sizes
 from attn_lib.costs.pairs import attention_flops
 
 __all__ = [
@@ -34,8 +34,8 @@ def linformer_scores(n: int, *, rank: int) -> int:
     int
         n · rank. Wang et al. 2020 (arXiv:2006.04768), section 4.
     """
-    check_positive_int("n", n)
-    check_positive_int("rank", rank)
+    n = check_positive_int("n", n)
+    rank = check_positive_int("rank", rank)
     return n * rank
 
 
@@ -95,8 +95,7 @@ def linformer_parameters(n: int, *, rank: int, layers: int, heads: int, sharing:
     12
     1
     """
-    for name, value in (("n", n), ("rank", rank), ("layers", layers), ("heads", heads)):
-        check_positive_int(name, value)
+    n, rank, layers, heads = check_sizes(n=n, rank=rank, layers=layers, heads=heads)
     matrices = {
         "none": 2 * layers * heads,
         "headwise": 2 * layers,
@@ -128,8 +127,8 @@ def luna_scores(n: int, *, p_len: int) -> int:
     >>> softmax_scores(4096) / luna_scores(4096, p_len=16)
     128.0
     """
-    check_positive_int("n", n)
-    check_positive_int("p_len", p_len)
+    n = check_positive_int("n", n)
+    p_len = check_positive_int("p_len", p_len)
     return 2 * n * p_len
 
 
@@ -156,8 +155,7 @@ def luna_state_numbers(head_dim: int, value_dim: int, *, p_len: int) -> int:
     >>> luna_state_numbers(64, 64, p_len=16), kv_cache_bytes(16, 64, 64, itemsize=1)
     (2049, 2048)
     """
-    for name, value in (("head_dim", head_dim), ("value_dim", value_dim), ("p_len", p_len)):
-        check_positive_int(name, value)
+    head_dim, value_dim, p_len = check_sizes(head_dim=head_dim, value_dim=value_dim, p_len=p_len)
     return p_len * (head_dim + value_dim) + 1
 
 
@@ -184,9 +182,8 @@ def performer_flops(n: int, head_dim: int, value_dim: int, *, features: int) -> 
     >>> performer_flops(4096, 64, 64, features=256) / attention_flops(4096**2, 64, 64)
     0.1259765625
     """
-    for name, value in (("n", n), ("head_dim", head_dim), ("value_dim", value_dim)):
-        check_positive_int(name, value)
-    check_positive_int("features", features)
+    n, head_dim, value_dim = check_sizes(n=n, head_dim=head_dim, value_dim=value_dim)
+    features = check_positive_int("features", features)
     return 4 * n * features * (head_dim + value_dim + 1)
 
 
@@ -210,8 +207,8 @@ def performer_state_numbers(value_dim: int, *, features: int) -> int:
     >>> performer_state_numbers(64, features=256)
     16640
     """
-    check_positive_int("value_dim", value_dim)
-    check_positive_int("features", features)
+    value_dim = check_positive_int("value_dim", value_dim)
+    features = check_positive_int("features", features)
     return features * (value_dim + 1)
 
 
@@ -239,8 +236,7 @@ def efficient_flops(n: int, head_dim: int, value_dim: int) -> int:
     >>> efficient_flops(64, 64, 64) == attention_flops(64**2, 64, 64)
     True
     """
-    for name, value in (("n", n), ("head_dim", head_dim), ("value_dim", value_dim)):
-        check_positive_int(name, value)
+    n, head_dim, value_dim = check_sizes(n=n, head_dim=head_dim, value_dim=value_dim)
     return 4 * n * head_dim * value_dim
 
 
@@ -266,7 +262,7 @@ def linear_transformer_flops(n: int, value_dim: int, *, features: int) -> int:
     >>> attention_flops(4096**2, 64, 64) / linear_transformer_flops(4096, 64, features=64)
     63.01538461538462
     """
-    check_positive_int("n", n)
+    n = check_positive_int("n", n)
     return 4 * n * linear_transformer_state_numbers(value_dim, features=features)
 
 
@@ -291,8 +287,8 @@ def linear_transformer_state_numbers(value_dim: int, *, features: int) -> int:
     >>> linear_transformer_state_numbers(64, features=64), kv_cache_bytes(32, 64, 64, itemsize=1)
     (4160, 4096)
     """
-    check_positive_int("value_dim", value_dim)
-    check_positive_int("features", features)
+    value_dim = check_positive_int("value_dim", value_dim)
+    features = check_positive_int("features", features)
     return features * (value_dim + 1)
 
 
@@ -318,7 +314,7 @@ def cosformer_flops(n: int, head_dim: int, value_dim: int) -> int:
     >>> round(attention_flops(8192**2, 64, 64) / cosformer_flops(8192, 64, 64), 2)
     63.02
     """
-    check_positive_int("n", n)
+    n = check_positive_int("n", n)
     return 4 * n * cosformer_state_numbers(head_dim, value_dim)
 
 
@@ -342,6 +338,6 @@ def cosformer_state_numbers(head_dim: int, value_dim: int) -> int:
     >>> cosformer_state_numbers(64, 64) // (64 + 64)
     65
     """
-    check_positive_int("head_dim", head_dim)
-    check_positive_int("value_dim", value_dim)
+    head_dim = check_positive_int("head_dim", head_dim)
+    value_dim = check_positive_int("value_dim", value_dim)
     return 2 * head_dim * (value_dim + 1)

@@ -222,7 +222,8 @@ def cosformer_init_state(
     TypeError, ValueError
         As in `cosformer_attention`; ValueError also where `max_len` is not given.
     """
-    check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
+    batch, heads = check_sizes(batch=batch, heads=heads)
+    head_dim, value_dim = check_sizes(head_dim=head_dim, value_dim=value_dim)
     if max_len is None:
         raise ValueError("max_len must be given to take one token after another, got None")
     max_len = _check_options(1, max_len, eps)
@@ -287,7 +288,8 @@ def _check_options(length: int, max_len: int | None, eps: object) -> int:
     check_finite_number("eps", eps, at_least=0)
     if max_len is None:
         return max(length, 1)
-    if check_positive_int("max_len", max_len) < length:
+    max_len = check_positive_int("max_len", max_len)
+    if max_len < length:
         raise ValueError(
             f"max_len must be at least the longer of q_len and kv_len = {length}, got {max_len}"
         )

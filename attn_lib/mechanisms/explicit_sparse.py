@@ -85,7 +85,7 @@ def explicit_sparse_attention(
     derivatives only.
     """
     check_qkv(q, k, v, causal=causal, key_mask=key_mask)
-    check_positive_int("topk", topk)
+    topk = check_positive_int("topk", topk)
     scale = q.shape[-1] ** -0.5 if scale is None else check_finite_number("scale", scale)
 
     compute = torch.promote_types(q.dtype, torch.float32)
@@ -120,7 +120,7 @@ def explicit_sparse_weights(
         `topk` entries of a row are above 0.
     """
     check_qk(q, k, causal=causal, key_mask=key_mask)
-    check_positive_int("topk", topk)
+    topk = check_positive_int("topk", topk)
     scale = q.shape[-1] ** -0.5 if scale is None else check_finite_number("scale", scale)
 
     compute = torch.promote_types(q.dtype, torch.float32)

@@ -217,7 +217,8 @@ def linear_transformer_init_state(
     TypeError, ValueError
         As in `linear_transformer_attention`.
     """
-    check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
+    batch, heads = check_sizes(batch=batch, heads=heads)
+    head_dim, value_dim = check_sizes(head_dim=head_dim, value_dim=value_dim)
     _check_options(feature_map, eps)
     zero = sums_like(dtype, device).new_zeros(1, 1, 1, head_dim)
     features = _features(zero, zero, feature_map)[0].shape[-1]

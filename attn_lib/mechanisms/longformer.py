@@ -11,7 +11,7 @@ sees
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Number
 from typing import Any, Protocol, Self
 
 import torch
@@ -116,7 +116,7 @@ def longformer_attention(
     side, as here.
     """
     check_qkv(q, k, v, causal=causal, key_mask=key_mask)
-    check_positive_int("window", window, at_least=0)
+    window = check_positive_int("window", window, at_least=0)
     dilations = _checked_dilations(dilation, q.shape[1])
     hubs = _checked_positions(global_tokens, min(q.shape[2], k.shape[2]))
     q_global = _checked_like("q_global", q_global, q)
@@ -189,7 +189,7 @@ def longformer_weights(
         In the dtype of `q`. Rows sum to 1, or to 0 where a query may attend to nothing.
     """
     check_qk(q, k, causal=causal, key_mask=key_mask)
-    check_positive_int("window", window, at_least=0)
+    window = check_positive_int("window", window, at_least=0)
     dilations = _checked_dilations(dilation, q.shape[1])
     hubs = _checked_positions(global_tokens, min(q.shape[2], k.shape[2]))
     q_global = _checked_like("q_global", q_global, q)
@@ -213,7 +213,7 @@ def longformer_weights(
 
 
 def _checked_dilations(dilation: int | _Integers, heads: int) -> list[int]:
-    if isinstance(dilation, Integral):  # NumPy's too
+    if isinstance(dilation, int | Integral):  # NumPy's too
         return [check_positive_int("dilation", dilation)] * heads
     given = _listed("dilation", dilation, "an int or ")
     steps = [check_positive_int("dilation", step) for step in given]
@@ -240,7 +240,7 @@ def _listed(name: str, value: object, other: str = "") -> Sequence[object]:
         return value
     rule = f"{name} must be {other}a sequence of ints"
     shape = getattr(value, "shape", None)
-    if shape is None or not hasattr(value, "tolist"):
+    if shape is None or isinstance(value, Number) or not hasattr(value, "tolist"):
         raise TypeError(f"{rule}, got {value!r}")
     if len(shape) != 1:
         raise ValueError(f"{rule}, got shape {tuple(shape)}")

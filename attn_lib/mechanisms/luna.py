@@ -286,7 +286,8 @@ def luna_init_state(
     TypeError, ValueError
         As in `luna_attention`.
     """
-    check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
+    batch, heads = check_sizes(batch=batch, heads=heads)
+    head_dim, value_dim = check_sizes(head_dim=head_dim, value_dim=value_dim)
     check_tensor("p", p, ("batch", "heads", "p_len", "head_dim"))
     _check_p_shape(p, (batch, heads, head_dim))
     check_choice("activation", activation, _ACTIVATIONS)

@@ -236,8 +236,8 @@ def draw_projection(
     >>> bool((products - products.diag().diag()).abs().max() < 1e-12)
     True
     """
-    check_positive_int("features", features)
-    check_positive_int("head_dim", head_dim)
+    features = check_positive_int("features", features)
+    head_dim = check_positive_int("head_dim", head_dim)
     check_flag("orthogonal", orthogonal)
     place = torch.device("cpu") if generator is None else generator.device
     drawn: dict[str, Any] = {"generator": generator, "dtype": torch.float64, "device": place}
@@ -342,7 +342,8 @@ def performer_init_state(
     TypeError, ValueError
         As in `performer_attention`.
     """
-    check_sizes(batch=batch, heads=heads, head_dim=head_dim, value_dim=value_dim)
+    batch, heads = check_sizes(batch=batch, heads=heads)
+    head_dim, value_dim = check_sizes(head_dim=head_dim, value_dim=value_dim)
     check_choice("kernel", kernel, _KERNELS)
     empty = sums_like(dtype, device, projection).new_empty(0, head_dim)
     if projection is not None:
@@ -439,7 +440,7 @@ def _random_vectors(
     generator: torch.Generator | None,
 ) -> Tensor:
     """Return the projection given, or draw one for x (..., head_dim)."""
-    check_positive_int("features", features)
+    features = check_positive_int("features", features)
     check_flag("orthogonal", orthogonal)
     check_generator(generator)
     if projection is not None:

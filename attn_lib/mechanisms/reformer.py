@@ -114,7 +114,7 @@ def reformer_attention(
     borders of the chunks, and with them which of the earlier keys a query finds.
     """
     check_qkv(qk, qk, v, causal=causal, key_mask=key_mask, query="qk", key="qk")
-    _check_options(bucket_size, num_hashes, generator)
+    bucket_size, num_hashes = _check_options(bucket_size, num_hashes, generator)
     scale = 1.0 if scale is None else check_finite_number("scale", scale)
 
     compute = torch.promote_types(qk.dtype, torch.float32)
@@ -151,7 +151,7 @@ def reformer_weights(
         In the dtype of `qk`. Rows sum to 1, or to 0 where a query may attend to nothing.
     """
     check_qk(qk, qk, causal=causal, key_mask=key_mask, query="qk")
-    _check_options(bucket_size, num_hashes, generator)
+    bucket_size, num_hashes = _check_options(bucket_size, num_hashes, generator)
     scale = 1.0 if scale is None else check_finite_number("scale", scale)
 
     length = qk.shape[2]
@@ -209,15 +209,17 @@ def reformer_buckets(
     tensor([6, 6])
     """
     check_qk(qk, qk, query="qk")
-    _check_options(bucket_size, num_hashes, generator)
+    bucket_size, num_hashes = _check_options(bucket_size, num_hashes, generator)
     compute = torch.promote_types(qk.dtype, torch.float32)
     return _hash(qk.detach().to(compute), bucket_size, num_hashes, generator)
 
 
-def _check_options(bucket_size: int, num_hashes: int, generator: object) -> None:
-    check_positive_int("bucket_size", bucket_size)
-    check_positive_int("num_hashes", num_hashes)
+def _check_options(bucket_size: int, num_hashes: int, generator: object) -> tuple[int, int]:
     check_generator(generator)
+    return (
+        check_positive_int("bucket_size", bucket_size),
+        check_positive_int("num_hashes", num_hashes),
+    )
 
 
 def _factors(length: int, bucket_size: int) -> list[int]:

@@ -99,7 +99,7 @@ def sparse_transformer_attention(
     which is what is computed here.
     """
     check_qkv(q, k, v, causal=causal, key_mask=key_mask)
-    _check_options(pattern, stride, summary, heads)
+    stride, summary = _check_options(pattern, stride, summary, heads)
 
     compute = torch.promote_types(q.dtype, torch.float32)
     q_len, kv_len, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5
@@ -154,7 +154,7 @@ def sparse_transformer_weights(
         In the dtype of `q`. Rows sum to 1, or to 0 where a query may attend to nothing.
     """
     check_qk(q, k, causal=causal, key_mask=key_mask)
-    _check_options(pattern, stride, summary, heads)
+    stride, summary = _check_options(pattern, stride, summary, heads)
 
     if pattern == "strided":
         local, summaries = masks.strided_local(stride), masks.strided_summary(stride)
@@ -174,10 +174,10 @@ def sparse_transformer_weights(
     return masked_softmax(scores, allowed).to(q.dtype)
 
 
-def _check_options(pattern: str, stride: int, summary: int, heads: str) -> None:
+def _check_options(pattern: str, stride: int, summary: int, heads: str) -> tuple[int, int]:
     check_choice("pattern", pattern, ("strided", "fixed"))
-    check_stride(stride, summary)
     check_choice("heads", heads, ("merged", "split"))
+    return check_stride(stride, summary)
 
 
 @dataclass(frozen=True)
