@@ -634,7 +634,7 @@ def test_reversible_layers_and_redraws_are_compiled(backend):
 @pytest.mark.parametrize("kind", [np.int64, np.uint8])
 def test_numpys_integers_are_options(kind):
     i = kind
-    q, k, v, p = torch.randn(4, 1, 2, 20, 4, generator=torch.Generator().manual_seed(0))
+    q, k, v = torch.randn(3, 1, 2, 20, 4, generator=torch.Generator().manual_seed(0))
     for name, given, options in (
         ("sparse_transformer", (q, k, v), {"stride": 4}),
         ("sparse_transformer", (q, k, v), {"stride": 4, "summary": 2, "pattern": "fixed"}),
