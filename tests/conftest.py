@@ -34,3 +34,14 @@ def normal(generator: torch.Generator) -> Callable[..., torch.Tensor]:
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
 
     return draw
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add where the layers' contract is tried."""
+    parser.addoption("--device", default="cpu", help="of the layers' contract: cpu or cuda")
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Return the device that ``--device`` names."""
+    return torch.device(request.config.getoption("--device"))
