@@ -110,7 +110,8 @@ def test_labels_stand_for_what_comes_behind_them(place):
         "n": ("heading", 0, "A $n^2$ b"),
         "book/00-page": ("page", 0, "Page"),
     }
-    assert (book.targets["e"].anchor, book.targets["e"].slug) == ("A-n2-b", "a--b")
+    equation = book.targets["e"]
+    assert (equation.section, equation.slug, equation.line) == ("A $n^2$ b", "a--b", 10)
 
 
 def test_equal_headings_have_anchors_of_their_own(place):
