@@ -276,7 +276,7 @@ class C:
 )
 def test_the_part_of_a_file_that_is_asked_for(place, tmp_path, options, expected):
     file = tmp_path / "source.py"
-    file.write_text(SOURCE)
+    file.write_text(SOURCE, encoding="utf-8")
     assert selected(file, options, place()) == expected
 
 
@@ -297,11 +297,11 @@ def test_a_part_that_a_file_does_not_have(place, tmp_path, options, message):
 
 def test_long_included_code_is_folded(place, tmp_path):
     at = place()
-    (tmp_path / "long.py").write_text("a = 1\n" * 57)
+    (tmp_path / "long.py").write_text("a = 1\n" * 57, encoding="utf-8")
     lines = translated(directive("literalinclude", "/long.py"), at, shouted)
     assert "<details>" in lines
     assert "<summary><b>Show 57 lines of source</b></summary>" in lines
-    (tmp_path / "long.py").write_text("a = 1\n" * 56)
+    (tmp_path / "long.py").write_text("a = 1\n" * 56, encoding="utf-8")
     assert "<details>" not in translated(directive("literalinclude", "/long.py"), at, shouted)
 
 

@@ -27,7 +27,9 @@ def test_a_page_without_a_file_is_an_error(small_book, tmp_path):
 
 def test_contents_that_cannot_be_read_are_an_error(small_book, tmp_path):
     small_book("Text.")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/00-page\nchapter: []\n")
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/00-page\nchapter: []\n", encoding="utf-8"
+    )
     with pytest.raises(SourceError, match=r"^_toc\.yml: Unknown keys found: \{'chapter'\}"):
         read_book(tmp_path)
 

@@ -211,7 +211,7 @@ def test_command_writes_checks_and_removes(write, tmp_path, capsys):
     assert main(run) == 0
     assert main([*run, "--check"]) == 0
     stale = tmp_path / "notebooks" / "gone.ipynb"
-    stale.write_text("{}")
+    stale.write_text("{}", encoding="utf-8")
     assert main([*run, "--check"]) == 1
     assert "gone.ipynb is stale" in capsys.readouterr().err
     assert main(run) == 0
@@ -227,5 +227,5 @@ def test_command_reports_errors_and_writes_nothing(small_book, tmp_path, capsys)
 
 def test_command_runs_as_a_module():
     command = [sys.executable, "-m", "book._ext.make_notebooks", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
