@@ -8,6 +8,8 @@ import sys
 import pytest
 
 ADDRESS = "attn_lib @ https://github.com/o/r/archive/refs/heads/main.zip"
+# A folder's name in Chinese, as Python holds it also where a locale knows no Chinese.
+BOOK = os.fsdecode("书".encode())
 KEPT = ["torch==2.11.0+cu128", "numpy==2.0.2"]
 # Stands in for pip: it notes what it is asked for, then makes it, or fails.
 PIP = """
@@ -34,6 +36,11 @@ def fill(folder, files):
         path.write_text(text, encoding="utf-8")
 
 
+def shown(path):
+    """Return a path as it is printed."""
+    return os.fsencode(path).decode()
+
+
 def library(needs=""):
     """Return the files of a package that stands in for the library."""
     files = {f"attn_lib/{name}.py": "" for name in ("__init__", "catalog", "figures")}
@@ -54,7 +61,7 @@ def packages(tmp_path):
 @pytest.fixture
 def clone(tmp_path):
     """Return a clone in small, at a path with spaces and Chinese characters."""
-    folder = tmp_path / "my 书 folder"
+    folder = tmp_path / f"my {BOOK} folder"
     fill(folder, library("import missing") | {"pyproject.toml": PROJECT, "notebooks/zh/x": ""})
     return folder
 
@@ -89,7 +96,7 @@ def test_the_clone_around_the_notebook_comes_first(run, clone, packages, where):
     fill(packages, library() | {"missing.py": ""})
     done, asked = run(clone / where)
     assert (done.stderr, done.returncode, asked) == ("", 0, None)
-    assert done.stdout == f"The library is in {clone / 'attn_lib'}\n"
+    assert done.stdout == f"The library is in {shown(clone / 'attn_lib')}\n"
 
 
 def test_what_a_clone_needs_is_installed_and_nothing_replaced(run, clone):
@@ -98,7 +105,7 @@ def test_what_a_clone_needs_is_installed_and_nothing_replaced(run, clone):
     assert asked == ["install", "--quiet", "numpy>=1.26", "missing>=2", *KEPT]
     first, last = done.stdout.splitlines()
     assert first.startswith("Installing what is missing.")
-    assert last == f"The library is in {clone / 'attn_lib'}"
+    assert last == f"The library is in {shown(clone / 'attn_lib')}"
 
 
 def test_an_installed_library_is_kept(run, packages, tmp_path):
@@ -109,8 +116,8 @@ def test_an_installed_library_is_kept(run, packages, tmp_path):
 
 
 def test_an_empty_folder_gets_the_repositorys(run, packages, tmp_path):
-    (tmp_path / "空").mkdir()
-    done, asked = run(tmp_path / "空")
+    (tmp_path / BOOK).mkdir()
+    done, asked = run(tmp_path / BOOK)
     assert (done.stderr, done.returncode) == ("", 0)
     assert asked == ["install", "--quiet", ADDRESS, *KEPT]
     assert done.stdout.splitlines()[1] == f"The library is in {packages / 'attn_lib'}"
