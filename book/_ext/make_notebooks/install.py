@@ -32,7 +32,7 @@ except ImportError:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", *wanted]
     done = subprocess.run(pip, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
-        raise ImportError(f\"\"\"{{done.stderr}}
+        raise ImportError(f\"\"\"{{done.stderr.strip()}}
 {offline}\"\"\") from None
     importlib.invalidate_caches()
     import attn_lib.explorers, attn_lib.figures
