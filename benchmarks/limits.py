@@ -37,7 +37,7 @@ def rounds_for(seconds_per_round: float, wanted: int, budget: float) -> int:
 def available_bytes() -> int | None:
     """Return the memory that a new program may take, where the system says it."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     for line in lines:

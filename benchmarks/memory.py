@@ -32,7 +32,7 @@ class OutOfMemory(Exception):
 
 def _status_bytes(field: str) -> int | None:
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     for line in lines:
@@ -43,7 +43,7 @@ def _status_bytes(field: str) -> int | None:
 
 def _reset_peak() -> bool:
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:
         return False
     now, peak = _status_bytes("VmRSS"), _status_bytes("VmHWM")
@@ -105,7 +105,9 @@ def measure_peak(
     command += [mechanism, implementation, str(n), pass_, str(threads)]
     root = Path(__file__).resolve().parents[1]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, encoding="utf-8", timeout=timeout
+        )
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"the memory measurement took over {timeout:.0f} s") from None
     if done.returncode:

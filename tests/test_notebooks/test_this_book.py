@@ -6,6 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from book._ext.make_notebooks.book import read_book
 from book._ext.make_notebooks.notebook import notebooks
@@ -49,6 +51,9 @@ MYST = [
     r"\]\(\)",
     r"attachment:",
     r"\]\{[.#]",
+    # Links to a place inside a notebook: each editor follows others.
+    r"\]\([^):]*#",
+    r"<a\s",
 ]
 
 
@@ -63,11 +68,43 @@ def test_no_myst_is_left(path):
 
 
 @pytest.mark.parametrize(
-    "text", [":::{note}", "{ref}`x`", "(a)=", "[^1]", "{{ x }}", "> ```{tip}", "[](a.md)", "+++"]
+    "text",
+    [
+        ":::{note}",
+        "{ref}`x`",
+        "(a)=",
+        "[^1]",
+        "{{ x }}",
+        "> ```{tip}",
+        "[](a.md)",
+        "+++",
+        "[a](#b)",
+        "[a](b.ipynb#c)",
+    ],
 )
 def test_the_search_for_myst_finds_it(text):
     text = prose({"source": [f"Before `code` and\n{text}\nafter."]})
     assert any(re.search(rule, text, re.MULTILINE) for rule in MYST)
+
+
+def formulas_in_html(text):
+    """Return the lines of HTML that hold a formula, which VS Code would show as it is written."""
+    tokens = MarkdownIt("commonmark").use(dollarmath_plugin).parse(text)
+    inner = [child for token in tokens for child in token.children or []]
+    html = [token.content for token in [*tokens, *inner] if token.type.startswith("html_")]
+    return [line for block in html for line in block.split("\n") if "$" in line]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_formulas_stand_in_markdown_also_where_it_is_folded(path):
+    for cell in read(path)["cells"]:
+        if cell["cell_type"] == "markdown":
+            assert not formulas_in_html("".join(cell["source"])), cell["id"]
+
+
+def test_the_search_for_formulas_in_html_finds_them():
+    text = "<details>\n<summary>Title $a$</summary>\n\nText $b$.\n\n<p>$c$\n\n</details>"
+    assert formulas_in_html(text) == ["<summary>Title $a$</summary>", "<p>$c$"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ read               `book` (settings, contents, pages), `parsing`, `labels` (what
 inline markup      `inline`, `roles`, `references`, `bibliography`, `formulas`
 blocks             `blocks`, `directives`, `files` (pictures and code), `tables`, `definitions`;
                    `lines` and `edits` put the results back among the lines they came from
-write              `cells` (one page's), `notebook` (all pages), `command` (the command line)
+write              `cells` (one page's), `install` (the first), `notebook` (all pages), `command`
 =================  =================================================================================
 
 `words` holds every word that a notebook adds to its page. What one page's text needs of the others
@@ -25,10 +25,10 @@ Choices that are not obvious:
   in a folder, on GitHub, and in Colab when the notebook was opened from the repository, whose
   address the page then carries. A copy in somebody's Drive has no siblings, so the last cell lists
   every chapter's full Colab address.
-- Links inside a notebook lead to headings. JupyterLab gives every heading an anchor made from its
-  text (of a formula: of its letters) and strips ``id`` and ``name`` from other elements; Colab
-  makes no anchors but keeps ``<a id>``. A heading that is linked to therefore gets an ``<a id>``
-  of the same name.
+- Inside a notebook nothing is linked: a reference names the section to look into. JupyterLab
+  follows links to a heading's words as they stand, VS Code to its own slugs, Colab to
+  ``#scrollTo=`` and a cell's id, and none of them the others'.
+- A blank line stands between HTML and Markdown, so that VS Code sets the formulas of a folded part.
 - Images are data addresses, not cell attachments, which Colab does not show.
 - Display mathematics inside a quotation stands on one line: Jupyter cuts formulas out before it
   reads Markdown, so a ``>`` at the start of a second line would end up in the formula.

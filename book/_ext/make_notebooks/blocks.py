@@ -158,9 +158,8 @@ def _paragraph(block: Block) -> list[Edit]:
 
 def _heading(block: Block) -> list[Edit]:
     text = replace(block, index=block.index + 1)
-    title, page, level = text.token.content, block.place.page, int(block.token.tag[1])
-    target = next(t for t in page.headings.values() if t.title == title.strip())
-    edits = [Edit(block.start, block.start, None, Heading(level, title, target.anchor))]
+    title, level = text.token.content, int(block.token.tag[1])
+    edits = [Edit(block.start, block.start, None, Heading(level, title))]
     edits += _paragraph(text)
     if level == 1:
         edits.append(Edit(block.end, block.end, [_under_title(block.place)]))

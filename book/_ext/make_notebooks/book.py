@@ -40,8 +40,8 @@ class Page:
     # What `labels` finds in it.
     title: str = ""
     headings: dict[str, Target] = field(default_factory=dict)
-    # What its own translation comes upon, and for `linked` every page's; its cells need it.
-    linked: set[str] = field(default_factory=set)
+    # What its own translation comes upon; the rest of it, or its lists, need it.
+    named: set[tuple[str, str]] = field(default_factory=set)
     cited: list[str] = field(default_factory=list)
     terms: list[str] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
@@ -55,14 +55,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Target:
-    """What a label stands for."""
+    """What a label stands for, and the section it stands in: its title, anchor and first line."""
 
     page: Page
     kind: str
     title: str = ""
     number: int = 0
-    anchor: str = ""
+    section: str = ""
     slug: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ class Addresses:
             "https://colab.research.google.com/github/"
             f"{path}/blob/{self.branch}/{self.notebooks}/{page.stem}.ipynb"
         )
+
+    @property
+    def archive(self) -> str:
+        """The address of the whole repository in one file, for which pip needs no git."""
+        return f"{self.repository}/archive/refs/heads/{self.branch}.zip"
 
     def blob(self, file: str) -> str:
         """Return the address of a file in the repository."""
@@ -137,6 +143,12 @@ class Place:
     def error(self, message: str, line: int | None = None) -> SourceError:
         """Return an error that names this page's file and the line."""
         return SourceError(f"{self.page.file}:{line or self.line}: {message}")
+
+    @property
+    def section(self) -> str:
+        """The anchor of the section that the place is in."""
+        above = [x.slug for x in self.page.headings.values() if x.line <= self.line]
+        return above[-1] if above else ""
 
     def number(self, line: int | None = None) -> int:
         """Return the number of what stands on a line of this page, 0 where it has none."""

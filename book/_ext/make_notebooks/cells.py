@@ -7,10 +7,9 @@ not move when another one grows.
 from __future__ import annotations
 
 import hashlib
-import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from typing import Any
 
 from nbformat import NotebookNode
@@ -22,15 +21,13 @@ from .lines import blank_ends_removed
 __all__ = ["cells", "code_metadata"]
 
 
-def cells(pieces: Iterable[Piece], *, linked: Set[str], works: list[str]) -> list[NotebookNode]:
+def cells(pieces: Iterable[Piece], *, works: list[str]) -> list[NotebookNode]:
     """Return the cells that a page's pieces make.
 
     Parameters
     ----------
     pieces : iterable of Piece
         The page, translated.
-    linked : set of str
-        The anchors of the headings that a link leads to.
     works : list of str
         The lines of the list of works cited, which stands where the page has its place.
     """
@@ -42,8 +39,6 @@ def cells(pieces: Iterable[Piece], *, linked: Set[str], works: list[str]) -> lis
             if piece.level <= 3:
                 made.cut()
                 made.begin_section(piece.title)
-            if piece.anchor in linked:
-                made.text.append(f'\n<a id="{html.escape(piece.anchor)}"></a>\n\n')
         elif isinstance(piece, Works):
             made.text += ["\n".join(works), "\n"]
         else:

@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
-from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from . import tables
 from .book import Place
@@ -69,23 +67,21 @@ def _quotation(directive: Directive, place: Place, markdown: Markdown) -> list[s
 def _details(directive: Directive, place: Place, markdown: Markdown) -> list[str]:
     title = _title(directive, place)
     inner = markdown(directive.body, place.at(directive.body_line))
-    return _folded(_as_html(title), inner, is_open="open" in directive.options)
+    return _folded(title, inner, is_open="open" in directive.options)
 
 
-def _folded(summary: str, lines: list[str], *, is_open: bool = False) -> list[str]:
+def _folded(title: str, lines: list[str], *, is_open: bool = False) -> list[str]:
+    """Return lines that are seen once their title is clicked.
+
+    VS Code sets no formula in HTML. A blank line ends the HTML, and Markdown begins again.
+    """
     opening = f"<details{' open' if is_open else ''}>"
-    return [opening, f"<summary><b>{summary}</b></summary>", "", *lines, "", "</details>"]
-
-
-def _as_html(title: str) -> str:
-    """Return a title for inside an HTML element, where Jupyter reads formulas but no Markdown."""
-
-    def formula(_renderer: object, tokens: list[Token], index: int, *_: object) -> str:
-        return f"${html.escape(tokens[index].content)}$"
-
-    md = MarkdownIt("commonmark").use(dollarmath_plugin)
-    md.add_render_rule("math_inline", formula)
-    return str(md.renderInline(title))
+    if "$" in title:
+        summary = ["<summary>", "", f"**{title}**", "", "</summary>"]
+    else:
+        bold = MarkdownIt("commonmark").renderInline(title)
+        summary = [f"<summary><b>{bold}</b></summary>"]
+    return [opening, *summary, "", *lines, "", "</details>"]
 
 
 def _label(kind: str, directive: Directive, place: Place) -> str:

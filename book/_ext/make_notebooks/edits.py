@@ -18,7 +18,6 @@ class Heading:
 
     level: int
     title: str
-    anchor: str
 
 
 @dataclass(frozen=True)

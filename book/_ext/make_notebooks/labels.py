@@ -6,7 +6,6 @@ through all pages, as Sphinx counts them.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 
@@ -66,7 +65,7 @@ class _Collector:
             if token.type == "myst_target":
                 self.pending.append((token.content.strip(), at))
             elif token.type == "heading_open" and top and token.level == 0:
-                self.heading = _enter_heading(self.page, tokens[index : index + 3])
+                self.heading = _enter_heading(self.page, tokens[index : index + 3], at)
                 self.settle(self.heading)
             elif token.type == "math_block_label":
                 self.pending.append((token.info, at))
@@ -123,23 +122,14 @@ class _Collector:
             self.book.targets.setdefault(f"term:{name.lower()}", target)
 
 
-def _enter_heading(page: Page, tokens: list[Token]) -> Target:
-    """Enter a heading, given its three tokens, among those of its page."""
+def _enter_heading(page: Page, tokens: list[Token], line: int) -> Target:
+    """Enter a heading, given its three tokens and its line, among those of its page."""
     slug = compute_unique_slug(SyntaxTreeNode(tokens), page.headings)
-    children = tokens[1].children or []
-    shown = "".join(
-        _spoken(c.content) if c.type == "math_inline" else c.content
-        for c in children
-        if c.type in ("text", "code_inline", "math_inline")
-    )
     title = tokens[1].content.strip()
-    target = Target(page, "heading", title, 0, shown.strip().replace(" ", "-"), slug)
+    # What stands below the page's title, before the first section, is found at the top.
+    section = "" if tokens[0].tag == "h1" else title
+    target = Target(page, "heading", title, section=section, slug=slug, line=line)
     page.headings[slug] = target
     if tokens[0].tag == "h1" and not page.title:
         page.title = title
     return target
-
-
-def _spoken(latex: str) -> str:
-    """Return the letters and signs that a simple formula leaves in a heading's anchor."""
-    return re.sub(r"\\[a-zA-Z]+|[\\^_{}\s]", "", latex)

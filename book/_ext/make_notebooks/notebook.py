@@ -15,6 +15,7 @@ from .cells import cells
 from .definitions import terms_used
 from .edits import Works
 from .inline import text
+from .install import install
 from .labels import collect
 from .lines import one_line
 
@@ -36,7 +37,7 @@ def notebooks(book: Book) -> dict[str, str]:
     """
     collect(book)
     chapters = [page for page in book.pages.values() if page.is_notebook]
-    # All of them before the first cell is made: which headings are linked to, every page may say.
+    # All of them before the first cell is made, so that every page's errors are found.
     translated = {page.name: blocks(page.text, Place(book, page, top=True)) for page in chapters}
     terms = {page.name: terms_used(book, page) for page in chapters}
     for page in chapters:
@@ -44,6 +45,7 @@ def notebooks(book: Book) -> dict[str, str]:
             book.note(Place(book, page).error(f"footnote {label!r} has no text"))
     if book.errors:
         raise SourceError("\n".join(book.errors))
+    first = new_code_cell(install(book), id="install")
     files: dict[str, str] = {}
     for page in chapters:
         name = f"{page.stem}.ipynb"
@@ -51,11 +53,11 @@ def notebooks(book: Book) -> dict[str, str]:
             raise SourceError(f"_toc.yml: two pages would be written to {name}")
         works = bibliography.works(page.cited, book.entries, book.words)
         pieces = translated[page.name]
-        body = cells(pieces, linked=page.linked, works=works)
+        body = cells(pieces, works=works)
         if any(isinstance(piece, Works) for piece in pieces):
             works = []
         end = _end(book, page, works, terms[page.name], chapters)
-        files[name] = _written([_install(book), *body, *end])
+        files[name] = _written([first, *body, *end])
     return files
 
 
@@ -67,17 +69,6 @@ def _written(all_cells: list[NotebookNode]) -> str:
     }
     notebook = new_notebook(cells=all_cells, metadata=metadata, nbformat_minor=5)
     return nbformat.writes(notebook) + "\n"
-
-
-def _install(book: Book) -> NotebookNode:
-    source = [
-        f"# {book.words.install}",
-        "try:",
-        "    import attn_lib",
-        "except ImportError:",
-        f'    %pip install -q "attn_lib @ git+{book.addresses.repository}"',
-    ]
-    return new_code_cell("\n".join(source), id="install")
 
 
 def _end(

@@ -45,20 +45,48 @@ def link(href: str, title: str, label: str, place: Place, translate: Translate) 
 
 
 def reference(target: Target, text: str, place: Place, translate: Translate) -> str:
-    """Return a link to ``target`` that reads well; ``text`` if given, else its own title."""
+    """Return words that lead to ``target``: ``text`` if given, else what it is called.
+
+    A section is named, not linked to; a link leads to another page.
+    """
     words = place.book.words
-    if not text:
-        if target.kind == "equation":
-            text = f"({target.number})"
-        elif target.kind in words.numbered:
-            text = f"{words.numbered[target.kind]} {target.number}"
-        elif target.title:
-            text = translate(target.title, place)
-        else:
-            raise place.error("a reference to something without a title needs a text")
-        if target.kind == "equation" and target.page is not place.page:
+    section = translate(_section(target, place), place)
+    if target.kind == "equation" and not text:
+        equation = words.equation_in if section else words.equation
+        text, section = equation.format(number=target.number, section=section), ""
+        if target.page is not place.page:
             text = words.equation_elsewhere.format(equation=text, page=target.page.title)
-    return f"[{text}]({_address(target, place)})"
+    elif target.kind in words.numbered:
+        text = text or f"{words.numbered[target.kind]} {target.number}"
+    elif not text:
+        if not target.title:
+            raise place.error("a reference to something without a title needs a text")
+        text, own = translate(target.title, place), target.section
+        if own and target.page is place.page:
+            text, section = words.section.format(section=text), ""
+        elif own:
+            section = ""
+    if target.page is not place.page:
+        text = f"[{text}]({_address(target, place)})"
+    return words.text_in.format(text=text, section=section) if section else text
+
+
+def _section(target: Target, place: Place) -> str:
+    """Return the title of the section to look into, empty where the reader needs none.
+
+    Of the editors that show notebooks, no two follow the same links to a place inside one, so the
+    reader is told where it is. A section names that of an equation once. A page of the published
+    book has anchors.
+    """
+    page, here = target.page, place.section
+    if not page.is_notebook or (page is place.page and target.slug == here):
+        return ""
+    name = f"{page.name}#{target.slug}"
+    if target.kind == "equation":
+        if (here, name) in place.page.named:
+            return ""
+        place.page.named.add((here, name))
+    return target.section
 
 
 def labelled(label: str, place: Place) -> Target:
@@ -86,7 +114,7 @@ def check_scheme(address: str, place: Place) -> None:
 def check_html(source: str, place: Place) -> None:
     """Refuse HTML that needs a file: a notebook has none beside it."""
     for address in re.findall(r"\b(?:src|href)\s*=\s*[\"']?([^\"'\s>]+)", source):
-        if not re.match(r"(https?:|data:|mailto:|#)", address):
+        if not re.match(r"(https?:|data:|mailto:)", address):
             raise place.error(f"the HTML address {address!r} is no use in a notebook")
 
 
@@ -124,18 +152,8 @@ def _anchored(page: Page, anchor: str, place: Place) -> Target:
 def _address(target: Target, place: Place) -> str:
     other, addresses = target.page, place.book.addresses
     if other.is_notebook:
-        if target.anchor:
-            other.linked.add(target.anchor)
-        fragment = _fragment(target.anchor) if target.anchor else ""
-        if other is place.page:
-            return fragment or _fragment(next(iter(other.headings.values())).anchor)
-        return f"{other.stem}.ipynb{fragment}"
+        return f"{other.stem}.ipynb"
     fragment = f"#{quote(target.slug)}" if target.slug else ""
     if addresses.site:
         return f"{addresses.site}/{other.name}.html{fragment}"
     return addresses.blob(other.file) + fragment
-
-
-def _fragment(anchor: str) -> str:
-    """Return the link to an anchor; JupyterLab wants it written out, not percent-encoded."""
-    return "#" + re.sub(r"[\s()<>\[\]\\\"'`|*%]", lambda match: quote(match[0]), anchor)

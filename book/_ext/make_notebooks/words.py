@@ -15,14 +15,21 @@ class Words:
     admonitions: Mapping[str, str]
     details: str
     numbered: Mapping[str, str]
+    equation: str
+    equation_in: str
     equation_elsewhere: str
+    section: str
+    text_in: str
     included_from: str
     show_source: str
     two_authors: str
     more_authors: str
     all_authors: str
     under_title: str
-    install: str
+    clone_or_else: str
+    adding: str
+    offline: str
+    library: str
     notes: str
     works_cited: str
     terms: str
@@ -46,14 +53,22 @@ ENGLISH = Words(
     },
     details="Details",
     numbered={"figure": "Figure", "table": "Table", "listing": "Listing"},
+    equation="({number})",
+    equation_in="({number}, in *{section}*)",
     equation_elsewhere="{equation} of {page}",
+    section="*{section}*",
+    text_in="{text} (section *{section}*)",
     included_from="From {file}:",
     show_source="Show {count} lines of source",
     two_authors="{first} and {last}",
     more_authors="{first} et al.",
     all_authors="{most} et al",
     under_title="From [*{title}*]({book}) · [open in Colab]({colab}) · [text of this page]({text})",
-    install="The book's library; an installed one is kept as it is.",
+    clone_or_else="The library: of the clone this lies in, else as installed, else from GitHub.",
+    adding="Installing what is missing. An installed torch or NumPy stays as it is.",
+    offline="No network? Run on a like machine that has one: {command}\n"
+    "Then bring the folder wheels here: pip install --no-index --find-links wheels attn_lib",
+    library="The library is in",
     notes="Notes",
     works_cited="Works cited",
     terms="Terms used here",
