@@ -3,8 +3,10 @@
 import base64
 import gettext
 import gzip
+import html
 import importlib
 import inspect
+import io
 import itertools
 import json
 import re
@@ -17,10 +19,12 @@ import hypothesis
 import hypothesis.extra.numpy as arrays
 import hypothesis.strategies as st
 import ipywidgets
+import matplotlib
 import numpy as np
 import pytest
 import traitlets
 from babel import Locale
+from PIL import Image
 
 from attn_lib import explorers
 from attn_lib.data import load_passage
@@ -480,6 +484,66 @@ def test_a_widget_speaks_the_language_that_it_is_told(
     with pytest.raises(traitlets.TraitError, match="language must be one of 'en', 'de', got 'xx'"):
         made.language = "xx"
     assert made.language == "en"
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@every_explorer
+def test_a_saved_notebook_keeps_a_picture_and_its_words(explorer: type[Explorer]) -> None:
+    made = explorer()
+    data, metadata = made._repr_mimebundle_(include=None, exclude=None)
+    assert set(data) == {WIDGET, "text/html", "image/png", "text/plain"}
+    assert data[WIDGET]["model_id"] == made.model_id
+    assert set(metadata) <= {WIDGET}
+    with Image.open(io.BytesIO(base64.b64decode(data["image/png"], validate=True))) as picture:
+        picture.load()
+    assert picture.format == "PNG"
+    assert picture.width >= 500
+    alt, code = re.fullmatch(
+        '<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">', data["text/html"]
+    ).groups()
+    assert html.unescape(alt) == explorer.describe()
+    assert code == data["image/png"]
+    name, said, live = data["text/plain"].splitlines()
+    assert name == repr(made)
+    assert said == explorer.describe()
+    assert "Jupyter" in live
+    assert len(json.dumps(data)) < 60 * 1024
+
+
+@pytest.mark.parametrize(
+    ("explorer", "controls"),
+    [
+        (SparsePatterns, {"stride": 13, "pattern": "fixed"}),
+        (AttentionOnText, {"temperature": 0.37}),
+    ],
+)
+def test_a_saved_picture_is_of_the_present_state(
+    explorer: type[Explorer], controls: dict[str, Any]
+) -> None:
+    made = explorer()
+    before, _ = made._repr_mimebundle_()
+    for name, value in controls.items():
+        setattr(made, name, value)
+    after, _ = made._repr_mimebundle_()
+    assert after["image/png"] != before["image/png"]
+    assert html.escape(explorer.describe(**controls)) in after["text/html"]
+    for name, value in controls.items():
+        assert f"{name}={value!r}" in after["text/plain"]
+    assert after == explorer(**controls)._repr_mimebundle_()[0] | {WIDGET: after[WIDGET]}
+
+
+def test_a_saved_picture_fears_no_style_and_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SparsePatterns()
+    plain, _ = made._repr_mimebundle_()
+    with matplotlib.rc_context({"font.size": 30, "text.color": "red", "savefig.dpi": 9}):
+        assert made._repr_mimebundle_()[0] == plain
+    hostile = '"><script>alert(1)</script>'
+    monkeypatch.setattr(SparsePatterns, "words", dict.fromkeys(SparsePatterns.words, hostile))
+    page = made._repr_mimebundle_()[0]["text/html"]
+    assert f'alt="{html.escape(hostile)}"' in page
+    assert page.count("<") == 1
 
 
 def test_a_widget_takes_observers_links_and_boxes() -> None:

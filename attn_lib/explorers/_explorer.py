@@ -52,6 +52,12 @@ if TYPE_CHECKING:
 __all__ = ["Explorer", "Said", "in_book"]
 
 _BUILT = Path(__file__).parent / "built"
+_MOST = 22_500  # bytes of a PNG; a notebook keeps two, in base64, in less than 60 KB
+_QUALITIES = ((100, 96), (90, 64), (80, 64), (70, 48), (60, 32))  # dots an inch, and colours
+
+_LIVE = (
+    "Run this cell in Jupyter, Colab or VS Code to move its controls; the book has it alive, too."
+)
 
 Said = tuple[str, Mapping[str, str | int | Rounded]]
 """The name of a message, and what fills its holes."""
@@ -83,7 +89,8 @@ class Explorer(anywidget.AnyWidget):
     With a kernel it is a widget: every control is a synced trait, so that ``observe``, ``jslink``
     and ``HBox`` work, and a moved control asks for its frame in a custom message. While the book
     is built (`in_book`) it opens no comm, and is shown as data for the page's script together
-    with a picture for readers without one.
+    with a picture for readers without one. What a notebook saves of it is its still picture, in
+    words, too, beside the widget, which a front end with a kernel prefers.
     """
 
     _css = _BUILT / "explorer.css"
@@ -234,7 +241,11 @@ class Explorer(anywidget.AnyWidget):
     def describe(cls, **controls: object) -> str:
         """Return the picture of a state in words, in English. Raises what `check` raises."""
         state = cls.check(**controls)
-        name, values = cls._alt(cls.compute(**state), **state)
+        return cls._described(cls.compute(**state), state)
+
+    @classmethod
+    def _described(cls, frame: dict[str, NDArray[Any]], state: Mapping[str, Value]) -> str:
+        name, values = cls._alt(frame, **state)
         return fill(in_english(cls.words[name]), values)
 
     @classmethod
@@ -321,7 +332,6 @@ class Explorer(anywidget.AnyWidget):
         }
         written = "".join(f' {name}="{html.escape(text)}"' for name, text in attributes.items())
         code = base64.b64encode(picture.encode()).decode()
-        arguments = ", ".join(f"{name}={value!r}" for name, value in state.items())
         return {
             "text/html": (
                 f'<div class="attn-explorer"{written}>'
@@ -329,13 +339,37 @@ class Explorer(anywidget.AnyWidget):
                 f'<script type="application/octet-stream">{data}</script></div>'
             ),
             "image/svg+xml": picture,
-            "text/plain": f"{type(self).__name__}({arguments})",
+            "text/plain": repr(self),
         }
+
+    def _saved(self) -> dict[str, str]:
+        """Return what a notebook shows of the present state where there is no widget.
+
+        PNG, which GitHub shows and LaTeX takes without Inkscape; and in HTML, for its words.
+        """
+        from matplotlib import style
+
+        state = self._state()
+        frame = self.compute(**state)
+        with style.context("default"):
+            code = base64.b64encode(_png(self._figure(frame, **state))).decode()
+        said = self._described(frame, state)
+        return {
+            "text/html": (f'<img alt="{html.escape(said)}" src="data:image/png;base64,{code}">'),
+            "image/png": code,
+            "text/plain": f"{self!r}\n{said}\n{_LIVE}",
+        }
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._state().items())
+        return f"{type(self).__name__}({arguments})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         if in_book():
             return self._book_bundle()
-        return super()._repr_mimebundle_(**kwargs)
+        widget: Any = super()._repr_mimebundle_(**kwargs)
+        data, metadata = widget
+        return {**data, **self._saved()}, metadata
 
     if hasattr(anywidget.AnyWidget, "_ipython_display_"):
 
@@ -343,7 +377,11 @@ class Explorer(anywidget.AnyWidget):
             """Show the widget under ipywidgets 7, whose method outranks the MIME bundle."""
             if in_book():
                 raise NotImplementedError
-            super()._ipython_display_(**kwargs)
+            from IPython.display import publish_display_data
+
+            publish: Any = publish_display_data
+            publish(*self._repr_mimebundle_())
+            self._handle_displayed(**kwargs)
 
 
 def _svg(figure: "Figure") -> str:
@@ -354,6 +392,21 @@ def _svg(figure: "Figure") -> str:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "explorer"}):
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
     return drawn.getvalue()
+
+
+def _png(figure: "Figure") -> bytes:
+    """Return a figure as PNG, as fine as `_MOST` bytes allow."""
+    from PIL import Image
+
+    for dpi, colours in _QUALITIES:
+        drawn, small = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi, facecolor="white")
+        with Image.open(drawn) as image:
+            few = image.convert("RGB").quantize(colours, method=Image.Quantize.MAXCOVERAGE)
+        few.save(small, format="png", optimize=True)
+        if small.tell() <= _MOST:
+            break
+    return small.getvalue()
 
 
 @functools.cache

@@ -131,6 +131,63 @@ def test_the_points_fit_a_phone(offline_page: MakePage, write_page: Callable[...
     expect(page.get_by_role("status").first).to_have_text(said)
 
 
+@pytest.fixture
+def swipe() -> Callable[..., None]:
+    """Return what a finger does that goes from the middle of an element, by steps, and lifts."""
+
+    def go(target: Locator, dx: int, dy: int, steps: int = 8) -> None:
+        box = target.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        touch = target.page.context.new_cdp_session(target.page)
+
+        def send(kind: str, *points: tuple[float, float]) -> None:
+            at = [{"x": left, "y": top} for left, top in points]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+        send("touchStart", (x, y))
+        for step in range(1, steps + 1):
+            send("touchMove", (x + dx * step / steps, y + dy * step / steps))
+        send("touchEnd")
+        touch.detach()
+
+    return go
+
+
+def test_a_finger_that_scrolls_passes_over_the_points(
+    offline_page: MakePage, write_page: Callable[..., str], swipe: Callable[..., None]
+) -> None:
+    page = offline_page(width=360, device_scale_factor=2, has_touch=True, is_mobile=True)
+    open_page(page, write_page(LSHCircle()) + "#lsh-circle.at=7")
+    page.evaluate("document.body.style.paddingBottom = '2000px'")
+    root, disc = page.locator(".attn-explorer"), page.locator(".ax-disc")
+    for dx in (0, 20):
+        page.evaluate("scrollTo(0, 0)")
+        disc.scroll_into_view_if_needed()
+        start = page.evaluate("scrollY")
+        swipe(disc, dx, -200)
+        page.wait_for_function("start => scrollY > start + 100", arg=start)
+        assert json.loads(root.get_attribute("data-pick")) == [7]
+        expect(page.get_by_role("status")).to_have_text(check_points(root, 7))
+    assert page.evaluate("location.hash") == "#lsh-circle.at=7"
+
+
+def test_a_finger_that_goes_across_takes_the_points_along(
+    offline_page: MakePage, write_page: Callable[..., str], swipe: Callable[..., None]
+) -> None:
+    page = offline_page(width=360, device_scale_factor=2, has_touch=True, is_mobile=True)
+    open_page(page, write_page(LSHCircle()) + "#lsh-circle.at=7")
+    page.evaluate("document.body.style.paddingBottom = '2000px'")
+    root, disc = page.locator(".attn-explorer"), page.locator(".ax-disc")
+    disc.scroll_into_view_if_needed()
+    start = page.evaluate("scrollY")
+    for dx, i in ((120, 0), (-120, 18)):
+        swipe(disc, dx, 0)
+        expect(root).to_have_attribute("data-pick", f"[{i}]")
+        expect(page.get_by_role("status")).to_have_text(check_points(root, i))
+        page.wait_for_function(f"location.hash.endsWith('lsh-circle.at={i}')")
+    assert page.evaluate("scrollY") == start
+
+
 # Buckets
 
 

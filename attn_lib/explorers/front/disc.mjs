@@ -61,12 +61,24 @@ export class Disc {
       const y = ((event.clientY - box.top) / box.height) * 2 * HALF - HALF;
       return nearest(this.points.map(([a, b]) => (a - x) ** 2 + (b - y) ** 2));
     };
-    this.el.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
-      if (event.pointerType === "mouse" || event.buttons) this.choose(pointed(event), false);
-    });
-    this.el.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) =>
-      this.choose(pointed(event), true),
-    );
+    // A finger may want to scroll the page, which the browser finds out later, and then cancels: so
+    // it chooses where it moves or is lifted, and one that was cancelled has chosen nothing.
+    let before = 0;
+    /** @type {Record<string, (event: PointerEvent) => void>} */
+    const listeners = {
+      pointerdown: (event) => {
+        before = this.pick;
+        if (event.pointerType === "mouse") this.choose(pointed(event), true);
+      },
+      pointermove: (event) => {
+        if (event.pointerType === "mouse" || event.buttons) this.choose(pointed(event), false);
+      },
+      pointerup: (event) => {
+        if (event.pointerType !== "mouse") this.choose(pointed(event), true);
+      },
+      pointercancel: () => this.choose(before, false),
+    };
+    for (const [type, listen] of Object.entries(listeners)) this.el.addEventListener(type, listen);
     this.el.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       /** @type {Record<string, number>} */
       const steps = { ArrowLeft: -1, ArrowUp: 1, ArrowRight: 1, ArrowDown: -1 };

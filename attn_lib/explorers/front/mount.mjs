@@ -28,8 +28,8 @@ export function mount(root, source, makeView, { start, address, onUser }) {
   const state = { ...start };
   /** @type {State} */
   let drawn = {};
-  /** @type {Theme} */
-  let theme;
+  /** @type {Theme | null} */
+  let theme = null;
   /** @type {Frame | null} */
   let frame = null;
   /** @type {Pick | null} */
@@ -53,7 +53,7 @@ export function mount(root, source, makeView, { start, address, onUser }) {
   }
 
   function point() {
-    if (!frame) return;
+    if (!frame || !theme) return;
     view.point(pick, frame, drawn, theme);
     root.dataset.pick = JSON.stringify(pick);
   }
@@ -83,7 +83,7 @@ export function mount(root, source, makeView, { start, address, onUser }) {
   }
 
   function repaint() {
-    if (!frame) return;
+    if (!frame || !theme) return;
     view.draw(frame, drawn, theme);
     point();
   }
@@ -141,6 +141,8 @@ export function mount(root, source, makeView, { start, address, onUser }) {
   }
 
   function retheme() {
+    // No style sheet reaches a view that is not on the page yet, as JupyterLab makes them.
+    if (!root.isConnected) return;
     const name = isDark() ? "dark" : "light";
     if (theme && root.dataset.theme === name) return;
     root.dataset.theme = name;
@@ -149,6 +151,8 @@ export function mount(root, source, makeView, { start, address, onUser }) {
   }
 
   function layout() {
+    if (!root.isConnected) return;
+    if (!theme) retheme();
     const width = root.clientWidth - 2 * parseFloat(getComputedStyle(root).paddingLeft) - 2;
     if (width <= 0) return;
     view.layout(width);
