@@ -350,7 +350,10 @@ class Explorer(anywidget.AnyWidget):
         from matplotlib import style
 
         state = self._state()
-        frame = self.compute(**state)
+        try:
+            frame = self.compute(**state)
+        except (TypeError, ValueError) as error:  # the view says it, too
+            return {"text/plain": f"{self!r}\n{error}"}
         with style.context("default"):
             code = base64.b64encode(_png(self._figure(frame, **state))).decode()
         said = self._described(frame, state)
