@@ -534,6 +534,15 @@ def test_a_saved_picture_is_of_the_present_state(
     assert after == explorer(**controls)._repr_mimebundle_()[0] | {WIDGET: after[WIDGET]}
 
 
+def test_controls_that_do_not_go_together_are_shown_without_a_picture() -> None:
+    made = explorers.LowRankAttention(length=512, head="0.4")
+    data, _ = made._repr_mimebundle_()
+    assert set(data) == {WIDGET, "text/plain"}
+    with pytest.raises(ValueError, match="must be one of this passage's heads") as refused:
+        made.compute(**made._state())
+    assert data["text/plain"] == f"{made!r}\n{refused.value}"
+
+
 def test_a_saved_picture_fears_no_style_and_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
     made = SparsePatterns()
     plain, _ = made._repr_mimebundle_()

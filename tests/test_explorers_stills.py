@@ -38,7 +38,7 @@ from attn_lib.explorers import (
     WarmUp,
     _stills,
 )
-from attn_lib.explorers._explorer import _svg
+from attn_lib.explorers._files import svg
 from attn_lib.explorers._signed import signed_value
 from attn_lib.explorers.longformer_window import steps_to_reach
 from attn_lib.explorers.lsh_circle import ANGLES
@@ -630,7 +630,7 @@ def test_every_text_can_be_translated(explorer: Any, known: set[str]) -> None:
     translate = extension.translate_picture(explorer, Catalogue())
     for state in (explorer.grid()[-1], explorer.check()):
         figure = explorer._figure(explorer.compute(**state), **state)
-        for words in drawn.words_in(drawn.parse(_svg(figure))):
+        for words in drawn.words_in(drawn.parse(svg(figure))):
             said = words.said(translate)
             is_plain = "data" in words.ids or message_of(words.text) is None
             assert is_plain or said.startswith("ξ"), said

@@ -21,7 +21,6 @@ in the explorer's ``language``; the book's build writes them on each page in the
 import base64
 import functools
 import html
-import io
 import itertools
 import json
 import os
@@ -34,6 +33,7 @@ import traitlets
 from numpy.typing import NDArray
 
 from attn_lib.explorers._controls import Control, Value
+from attn_lib.explorers._files import png, svg
 from attn_lib.explorers._pack import Coding, encode, pack
 from attn_lib.explorers.words import (
     COMMON_WORDS,
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["Explorer", "Said", "in_book"]
 
 _BUILT = Path(__file__).parent / "built"
-_MOST = 22_500  # bytes of a PNG; a notebook keeps two, in base64, in less than 60 KB
-_QUALITIES = ((100, 96), (90, 64), (80, 64), (70, 48), (60, 32))  # dots an inch, and colours
 
 _LIVE = (
     "Run this cell in Jupyter, Colab or VS Code to move its controls; the book has it alive, too."
@@ -323,7 +321,7 @@ class Explorer(anywidget.AnyWidget):
         if self.canonical(state) not in self.grid():
             raise ValueError(f"controls must be on the book's grid, got {state}")
         frame = self.compute(**state)
-        picture = _svg(self._figure(frame, **state))
+        picture = svg(self._figure(frame, **state))
         data = base64.b64encode(self.packed()).decode()
         attributes = {
             "data-explorer": type(self).__name__,
@@ -350,9 +348,12 @@ class Explorer(anywidget.AnyWidget):
         from matplotlib import style
 
         state = self._state()
-        frame = self.compute(**state)
+        try:
+            frame = self.compute(**state)
+        except (TypeError, ValueError) as error:  # the view says it, too
+            return {"text/plain": f"{self!r}\n{error}"}
         with style.context("default"):
-            code = base64.b64encode(_png(self._figure(frame, **state))).decode()
+            code = base64.b64encode(png(self._figure(frame, **state))).decode()
         said = self._described(frame, state)
         return {
             "text/html": (f'<img alt="{html.escape(said)}" src="data:image/png;base64,{code}">'),
@@ -382,31 +383,6 @@ class Explorer(anywidget.AnyWidget):
             publish: Any = publish_display_data
             publish(*self._repr_mimebundle_())
             self._handle_displayed(**kwargs)
-
-
-def _svg(figure: "Figure") -> str:
-    """Return a figure as SVG with its texts as texts; the same bytes for the same figure."""
-    from matplotlib import rc_context
-
-    drawn = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "explorer"}):
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
-    return drawn.getvalue()
-
-
-def _png(figure: "Figure") -> bytes:
-    """Return a figure as PNG, as fine as `_MOST` bytes allow."""
-    from PIL import Image
-
-    for dpi, colours in _QUALITIES:
-        drawn, small = io.BytesIO(), io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=dpi, facecolor="white")
-        with Image.open(drawn) as image:
-            few = image.convert("RGB").quantize(colours, method=Image.Quantize.MAXCOVERAGE)
-        few.save(small, format="png", optimize=True)
-        if small.tell() <= _MOST:
-            break
-    return small.getvalue()
 
 
 @functools.cache
