@@ -152,6 +152,10 @@ class _Rounds:
         """Append zeros to x (slices, length, width) up to whole chunks."""
         return pad_length(x, self.padded_length)
 
+    def zeros(self, like: Tensor) -> Tensor:
+        """Return zeros in the place of x (slices, length, width), up to whole chunks."""
+        return like.new_zeros(len(like), self.padded_length, like.shape[-1])
+
     def _fill(self, numbers: Tensor) -> Tensor:
         """Append the padding, each position at its own place, to an order or to places."""
         length = numbers.shape[-1]
@@ -281,9 +285,8 @@ def _forward(
     causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the output, each row's log-sum-exp, and whether it sees no key but its own."""
-    out, log_total, alone = _shapes(qk, v)
-    length = qk.shape[1]
     rounds = _Rounds.cut(order, place, real, size, causal=causal)
+    out, log_total, alone = (rounds.zeros(x) for x in _shapes(qk, v))
     for slices, turns in rounds.groups():
         q, values = rounds.pad(qk[slices]), rounds.pad(v[slices])
         keys, _ = unit(q)
@@ -295,13 +298,13 @@ def _forward(
         total = sum(x * shrink for x, shrink in zip(totals, shrinks, strict=True))
         empty = total == 0
         total.masked_fill_(empty, 1.0)
-        mixed = torch.zeros_like(values)
         for x, shrink in zip(sums, shrinks, strict=True):
-            mixed.addcmul_(x, shrink / total)
-        empty &= turns[0].is_real
-        out[slices] = torch.where(empty, values, mixed)[:, :length]
-        log_total[slices] = (top + total.log())[:, :length]
-        alone[slices] = empty[:, :length]
+            out[slices].addcmul_(x, shrink / total)
+        alone[slices] = empty & turns[0].is_real
+        out[slices] = torch.where(alone[slices], values, out[slices])
+        log_total[slices] = top + total.log()
+    length = qk.shape[1]
+    out, log_total, alone = (x[:, :length].contiguous() for x in (out, log_total, alone))
     return out, log_total, alone
 
 
@@ -318,17 +321,16 @@ def _backward(
     out: Tensor,
     log_total: Tensor,
     alone: Tensor,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     grad_out = grad_out.contiguous()
-    grad_qk, grad_v = (x.new_empty(x.shape) for x in (qk, v))
-    length = qk.shape[1]
     rounds = _Rounds.cut(order, place, real, size, causal=causal)
+    grad_qk, grad_v = (rounds.zeros(x) for x in (qk, v))
     for slices, turns in rounds.groups():
         q, values, grad = (rounds.pad(x[slices]) for x in (qk, v, grad_out))
         keys, lengths = unit(q)
-        inner = rounds.pad((grad_out[slices] * out[slices]).sum(dim=-1, keepdim=True))
+        inner = (grad * rounds.pad(out[slices])).sum(dim=-1, keepdim=True)
         log_sums = rounds.pad(log_total[slices])
-        grad_q, grad_keys, grad_values = (torch.zeros_like(x) for x in (q, q, values))
+        grad_q, grad_keys = torch.zeros_like(q), torch.zeros_like(q)
         for turn in turns:
             round_q, round_keys = turn.rows(q), turn.columns(keys)
             round_q.mul_(scale)
@@ -350,12 +352,13 @@ def _backward(
             to_q, to_keys, to_values = (_join(x, 1) for x in zip(*parts, strict=True))
             grad_q += turn.unsort(to_q)
             grad_keys += turn.fold(to_keys)
-            grad_values += turn.fold(to_values)
+            grad_v[slices] += turn.fold(to_values)
         along = (grad_keys * keys).sum(dim=-1, keepdim=True)
         grad_keys.sub_(keys * along).div_(lengths)  # of x / |x|
-        grad_qk[slices] = grad_q.mul_(scale).add_(grad_keys)[:, :length]
-        grad_v[slices] = grad_values[:, :length] + grad_out[slices] * alone[slices]
-    return grad_qk, grad_v
+        grad_qk[slices] = grad_q.mul_(scale).add_(grad_keys)
+        grad_v[slices] += grad * rounds.pad(alone[slices])
+    length = qk.shape[1]
+    return tuple(x[:, :length].contiguous() for x in (grad_qk, grad_v))
 
 
 def _shapes(qk: Tensor, v: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
