@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import nbconvert
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
@@ -29,7 +30,6 @@ def test_a_notebook_as_html_shows_the_picture_without_a_network(
     offline_page: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ATTN_LIB_BOOK", raising=False)
-    nbconvert = pytest.importorskip("nbconvert")
     exporter = nbconvert.HTMLExporter(mathjax_url="", require_js_url="", mermaid_js_url="")
     page_of, _ = exporter.from_filename(saved(tmp_path))
     (tmp_path / "saved.html").write_text(page_of, encoding="utf-8")
