@@ -129,14 +129,27 @@ def check_state(state: object, kind: type) -> None:
 
 
 def check_step(
-    q: Tensor, k: Tensor, v: Tensor, *, batch: int, heads: int, head_dim: int, value_dim: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    batch: int,
+    heads: int,
+    head_dim: int,
+    value_dim: int,
+    prompt: bool = False,
 ) -> None:
-    """Refuse one token's query, key and value that do not fit a state of the given sizes."""
-    check_qkv(q, k, v)
+    """Refuse one token's query, key and value that do not fit a state of the given sizes.
+
+    A `prompt` may have any number of tokens but none.
+    """
+    check_qkv(q, k, v, causal=prompt)
     for name, x, width in (("q", q, head_dim), ("k", k, head_dim), ("v", v, value_dim)):
-        if x.shape != (batch, heads, 1, width):
+        tokens = max(1, x.shape[2]) if prompt else 1
+        if x.shape != (batch, heads, tokens, width):
+            rule = "tokens of at least 1" if prompt else "1"
             raise ValueError(
-                f"{name} must have shape ({batch}, {heads}, 1, {width}) to fit state, "
+                f"{name} must have shape ({batch}, {heads}, {rule}, {width}) to fit state, "
                 f"got {tuple(x.shape)}"
             )
 

@@ -278,7 +278,11 @@ MUTANTS = (
         "levels = torch.maximum(before, tops[1:])",
     ),
     Mutant(
-        "performer", "forget the signs", PERFORMER, ".sign()[:, None]", ".abs().sign()[:, None]"
+        "performer",
+        "forget the signs",
+        "numerics/projections.py",
+        ".sign()[:, None]",
+        ".abs().sign()[:, None]",
     ),
     Mutant(
         "efficient",

@@ -19,8 +19,9 @@ from attn_lib.explorers._heads import head_options, mean_error, passage
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers.words import Message, Rounded
-from attn_lib.mechanisms.performer import draw_projection, performer_attention, performer_weights
+from attn_lib.mechanisms.performer import performer_attention, performer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
+from attn_lib.numerics.projections import draw_projection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,7 +18,8 @@ from attn_lib.explorers._controls import Choice, Range, Toggle
 from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers.words import Message, two_figures
-from attn_lib.mechanisms.performer import draw_projection, performer_features
+from attn_lib.mechanisms.performer import performer_features
+from attn_lib.numerics.projections import draw_projection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,6 +4,7 @@ from attn_lib.mechanisms.cosformer import (
     CosformerState,
     cosformer_attention,
     cosformer_init_state,
+    cosformer_prefill,
     cosformer_step,
     cosformer_weights,
 )
@@ -20,6 +21,7 @@ from attn_lib.mechanisms.linear_transformer import (
     LinearTransformerState,
     linear_transformer_attention,
     linear_transformer_init_state,
+    linear_transformer_prefill,
     linear_transformer_step,
     linear_transformer_weights,
 )
@@ -30,15 +32,16 @@ from attn_lib.mechanisms.luna import (
     luna_attention,
     luna_init_state,
     luna_pack,
+    luna_prefill,
     luna_step,
     luna_weights,
 )
 from attn_lib.mechanisms.performer import (
     PerformerState,
-    draw_projection,
     performer_attention,
     performer_features,
     performer_init_state,
+    performer_prefill,
     performer_step,
     performer_weights,
 )
@@ -52,6 +55,7 @@ from attn_lib.mechanisms.sparse_transformer import (
     sparse_transformer_attention,
     sparse_transformer_weights,
 )
+from attn_lib.numerics.projections import draw_projection
 
 __all__ = [
     "CosformerState",
@@ -60,6 +64,7 @@ __all__ = [
     "PerformerState",
     "cosformer_attention",
     "cosformer_init_state",
+    "cosformer_prefill",
     "cosformer_step",
     "cosformer_weights",
     "draw_projection",
@@ -70,6 +75,7 @@ __all__ = [
     "explicit_sparse_weights",
     "linear_transformer_attention",
     "linear_transformer_init_state",
+    "linear_transformer_prefill",
     "linear_transformer_step",
     "linear_transformer_weights",
     "linformer_attention",
@@ -79,11 +85,13 @@ __all__ = [
     "luna_attention",
     "luna_init_state",
     "luna_pack",
+    "luna_prefill",
     "luna_step",
     "luna_weights",
     "performer_attention",
     "performer_features",
     "performer_init_state",
+    "performer_prefill",
     "performer_step",
     "performer_weights",
     "reformer_attention",

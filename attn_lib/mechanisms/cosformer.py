@@ -32,13 +32,14 @@ from attn_lib._checks import (
 )
 from attn_lib.numerics import hide_keys
 from attn_lib.numerics.autocast import outside_autocast
-from attn_lib.numerics.decoding import sums_like
+from attn_lib.numerics.decoding import read_prompt, sums_like
 from attn_lib.numerics.features import FeatureMap, attend_by_features, feature_operator, normalise
 
 __all__ = [
     "CosformerState",
     "cosformer_attention",
     "cosformer_init_state",
+    "cosformer_prefill",
     "cosformer_step",
     "cosformer_weights",
 ]
@@ -281,6 +282,51 @@ def cosformer_step(
     norm = state.norm + phi_k.mT
     out = normalise(phi_q @ values, phi_q @ norm + state.eps)
     return CosformerState(values, norm, place + 1, max_len, state.eps), out.to(q.dtype)
+
+
+@outside_autocast
+def cosformer_prefill(
+    state: CosformerState, q: Tensor, k: Tensor, v: Tensor
+) -> tuple[CosformerState, Tensor]:
+    """Take all tokens of a prompt into causal cosFormer at once.
+
+    Parameters
+    ----------
+    state : CosformerState
+        From `cosformer_init_state`, or from a step; it is left as it is.
+    q, k : Tensor, shape (batch, heads, tokens, head_dim)
+    v : Tensor, shape (batch, heads, tokens, value_dim)
+
+    Returns
+    -------
+    state : CosformerState
+        As after as many calls of `cosformer_step`.
+    out : Tensor, shape (batch, heads, tokens, value_dim)
+        In the dtype of `q`; the rows of those calls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cosformer_step`, and for more tokens than `max_len` leaves.
+    """
+    check_state(state, CosformerState)
+    batch, heads, features, value_dim = state.values.shape
+    sizes = {"batch": batch, "heads": heads, "head_dim": features // 2, "value_dim": value_dim}
+    check_step(q, k, v, **sizes, prompt=True)
+    place, max_len = state.position, state.max_len
+    if place + q.shape[2] > max_len:
+        raise ValueError(
+            f"q must have at most the {max_len - place} tokens that max_len = {max_len} leaves, "
+            f"got {q.shape[2]}"
+        )
+
+    compute = state.values.dtype
+    phi_q, phi_k = (_features(x.to(compute), max_len, first=place) for x in (q, k))
+    out, values, norm = read_prompt(
+        phi_q, phi_k, v.to(compute), state.values, state.norm, eps=state.eps
+    )
+    new = CosformerState(values, norm, place + q.shape[2], max_len, state.eps)
+    return new, out.to(q.dtype)
 
 
 def _check_options(length: int, max_len: int | None, eps: object) -> int:

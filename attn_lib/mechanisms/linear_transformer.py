@@ -27,13 +27,14 @@ from attn_lib._checks import (
 )
 from attn_lib.numerics import elu_plus_one, hide_keys
 from attn_lib.numerics.autocast import outside_autocast
-from attn_lib.numerics.decoding import sums_like
+from attn_lib.numerics.decoding import read_prompt, sums_like
 from attn_lib.numerics.features import attend_by_features, feature_operator, normalise
 
 __all__ = [
     "LinearTransformerState",
     "linear_transformer_attention",
     "linear_transformer_init_state",
+    "linear_transformer_prefill",
     "linear_transformer_step",
     "linear_transformer_weights",
 ]
@@ -271,6 +272,45 @@ def linear_transformer_step(
     values = state.values + phi_k.mT @ v.to(compute)
     norm = state.norm + phi_k.mT
     out = normalise(phi_q @ values, phi_q @ norm + state.eps)
+    new = LinearTransformerState(values, norm, state.head_dim, state.feature_map, state.eps)
+    return new, out.to(q.dtype)
+
+
+@outside_autocast
+def linear_transformer_prefill(
+    state: LinearTransformerState, q: Tensor, k: Tensor, v: Tensor
+) -> tuple[LinearTransformerState, Tensor]:
+    """Take all tokens of a prompt into the causal Linear Transformer at once.
+
+    Parameters
+    ----------
+    state : LinearTransformerState
+        From `linear_transformer_init_state`, or from a step; it is left as it is.
+    q, k : Tensor, shape (batch, heads, tokens, head_dim)
+    v : Tensor, shape (batch, heads, tokens, value_dim)
+
+    Returns
+    -------
+    state : LinearTransformerState
+        As after as many calls of `linear_transformer_step`.
+    out : Tensor, shape (batch, heads, tokens, value_dim)
+        In the dtype of `q`; the rows of those calls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `linear_transformer_step`.
+    """
+    check_state(state, LinearTransformerState)
+    batch, heads, _, value_dim = state.values.shape
+    sizes = {"batch": batch, "heads": heads, "head_dim": state.head_dim, "value_dim": value_dim}
+    check_step(q, k, v, **sizes, prompt=True)
+
+    compute = state.values.dtype
+    phi_q, phi_k = _features(q.to(compute), k.to(compute), state.feature_map)
+    out, values, norm = read_prompt(
+        phi_q, phi_k, v.to(compute), state.values, state.norm, eps=state.eps
+    )
     new = LinearTransformerState(values, norm, state.head_dim, state.feature_map, state.eps)
     return new, out.to(q.dtype)
 

@@ -40,6 +40,7 @@ __all__ = [
     "luna_attention",
     "luna_init_state",
     "luna_pack",
+    "luna_prefill",
     "luna_step",
     "luna_weights",
 ]
@@ -341,6 +342,44 @@ def luna_step(state: LunaState, q: Tensor, k: Tensor, v: Tensor) -> tuple[LunaSt
     count = state.count + 1
     out = torch.softmax(q_ @ keys / count, dim=-1) @ values / count
     return LunaState(keys, values, count, state.p, state.activation), out.to(q.dtype)
+
+
+@outside_autocast
+def luna_prefill(state: LunaState, q: Tensor, k: Tensor, v: Tensor) -> tuple[LunaState, Tensor]:
+    """Take all tokens of a prompt into causal Luna at once.
+
+    Parameters
+    ----------
+    state : LunaState
+        From `luna_init_state`, or from a step; it is left as it is.
+    q, k : Tensor, shape (batch, heads, tokens, head_dim)
+    v : Tensor, shape (batch, heads, tokens, value_dim)
+
+    Returns
+    -------
+    state : LunaState
+        As after as many calls of `luna_step`.
+    out : Tensor, shape (batch, heads, tokens, value_dim)
+        In the dtype of `q`; the rows of those calls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `luna_step`.
+    """
+    check_state(state, LunaState)
+    batch, heads, head_dim, _ = state.keys.shape
+    sizes = {"batch": batch, "heads": heads, "head_dim": head_dim}
+    check_step(q, k, v, **sizes, value_dim=state.values.shape[3], prompt=True)
+    compute = state.keys.dtype
+    q_, k, v = q.to(compute), k.to(compute), v.to(compute)
+    pack = _activate(k, state.p, state.activation)  # (batch, heads, tokens, p_len)
+    count = state.count + _keys_so_far(k, None)
+    unpack = torch.softmax((causal_product(q_, k, pack) + q_ @ state.keys) / count, dim=-1)
+    out = (causal_product(unpack, pack, v) + unpack @ state.values) / count
+    keys, values = state.keys + k.mT @ pack, state.values + pack.mT @ v
+    state = LunaState(keys, values, state.count + q.shape[2], state.p, state.activation)
+    return state, out.to(q.dtype)
 
 
 def _check_p(p: Tensor, query: str, q: Tensor) -> None:

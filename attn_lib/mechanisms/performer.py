@@ -13,7 +13,9 @@ so that m draws of ω give m positive features φ with φ(x)·φ(y) ≈ exp(x·y
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import product
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -35,13 +37,15 @@ from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.decoding import sums_like
 from attn_lib.numerics.features import normalise
 from attn_lib.numerics.heads import attend_head_by_head, head_operator
+from attn_lib.numerics.levels import Past, attend_by_logarithms
+from attn_lib.numerics.projections import draw_projection
 
 __all__ = [
     "PerformerState",
-    "draw_projection",
     "performer_attention",
     "performer_features",
     "performer_init_state",
+    "performer_prefill",
     "performer_step",
     "performer_weights",
 ]
@@ -191,66 +195,6 @@ def performer_weights(
         weights = weights * (sign_q @ sign_k.mT)
         weights = normalise(weights, weights.sum(dim=-1, keepdim=True))
     return weights.to(q.dtype)
-
-
-def draw_projection(
-    features: int,
-    head_dim: int,
-    *,
-    orthogonal: bool = True,
-    generator: torch.Generator | None = None,
-    dtype: torch.dtype | None = None,
-    device: torch.device | str | None = None,
-) -> Tensor:
-    r"""Draw random vectors, each standard Gaussian.
-
-    Parameters
-    ----------
-    features : int
-        How many.
-    head_dim : int
-        How long each is.
-    orthogonal : bool
-        Draw them in independent blocks of head_dim that are orthogonal within a block. A vector's
-        direction stays uniform, and its length that of a Gaussian vector, drawn by itself.
-    generator : torch.Generator, optional
-        What they are drawn from; torch's own where it is None.
-    dtype : torch.dtype, optional
-        Of the result; torch's default where it is None. They are drawn in float64.
-    device : torch.device or str, optional
-        Of the result; that of `generator`, or the CPU, where it is None.
-
-    Returns
-    -------
-    Tensor, shape (features, head_dim)
-
-    Raises
-    ------
-    TypeError, ValueError
-        For sizes that are no positive ints.
-
-    Examples
-    --------
-    >>> w = draw_projection(3, 3, generator=torch.manual_seed(0), dtype=torch.float64)
-    >>> products = w @ w.T
-    >>> bool((products - products.diag().diag()).abs().max() < 1e-12)
-    True
-    """
-    features = check_positive_int("features", features)
-    head_dim = check_positive_int("head_dim", head_dim)
-    check_flag("orthogonal", orthogonal)
-    place = torch.device("cpu") if generator is None else generator.device
-    drawn: dict[str, Any] = {"generator": generator, "dtype": torch.float64, "device": place}
-    if orthogonal:
-        blocks = torch.randn(-(-features // head_dim), head_dim, head_dim, **drawn)
-        turned, triangle = torch.linalg.qr(blocks)
-        # QR alone is not uniform over the orthogonal matrices; with the diagonal's signs it is.
-        turned = turned * triangle.diagonal(dim1=-2, dim2=-1).sign()[:, None]
-        lengths = torch.randn(features, head_dim, **drawn).norm(dim=-1, keepdim=True)
-        vectors: Tensor = turned.mT.flatten(0, 1)[:features] * lengths
-    else:
-        vectors = torch.randn(features, head_dim, **drawn)
-    return vectors.to(place if device is None else device, dtype or torch.get_default_dtype())
 
 
 def performer_features(x: Tensor, projection: Tensor, *, kernel: str = "softmax") -> Tensor:
@@ -408,6 +352,59 @@ def performer_step(
     values = state.values * decay + phi_k @ v.to(compute)
     norm = state.norm * decay + phi_k
     out = normalise(phi_q @ values, phi_q @ norm)
+    return PerformerState(values, norm, level, state.projection, state.kernel), out.to(q.dtype)
+
+
+@outside_autocast
+def performer_prefill(
+    state: PerformerState, q: Tensor, k: Tensor, v: Tensor
+) -> tuple[PerformerState, Tensor]:
+    """Take all tokens of a prompt into causal Performer at once.
+
+    Parameters
+    ----------
+    state : PerformerState
+        From `performer_init_state`, or from a step; it is left as it is.
+    q, k : Tensor, shape (batch, heads, tokens, head_dim)
+    v : Tensor, shape (batch, heads, tokens, value_dim)
+
+    Returns
+    -------
+    state : PerformerState
+        As after as many calls of `performer_step`.
+    out : Tensor, shape (batch, heads, tokens, value_dim)
+        In the dtype of `q`; the rows of those calls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `performer_step`.
+    """
+    check_state(state, PerformerState)
+    batch, heads, _, value_dim = state.values.shape
+    sizes = {
+        "batch": batch,
+        "heads": heads,
+        "head_dim": state.projection.shape[1],
+        "value_dim": value_dim,
+    }
+    check_step(q, k, v, **sizes, prompt=True)
+
+    compute = state.values.dtype
+    given = torch.cat([state.values, state.norm], dim=-1)
+    log_features = partial(_log_features, w=state.projection, kernel=state.kernel)
+    real = torch.ones(q.shape[2], dtype=torch.bool, device=q.device)
+    rows, sums, levels = [], [], []
+    for one in product(range(batch), range(heads)):
+        past = Past(given[one], state.level[one][:, 0], state.level[one][:, 0])
+        q_, k_, v_ = (x[one].to(compute) for x in (q, k, v))
+        row, then = attend_by_logarithms(q_, k_, v_, log_features, real, past, causal=True)
+        after = cast(Past, then)  # there is one, since it is causal
+        rows.append(row)
+        sums.append(after.values * (after.level - after.top).exp()[:, None])
+        levels.append(after.top[:, None])
+    out, total, level = (torch.stack(x).unflatten(0, (batch, heads)) for x in (rows, sums, levels))
+    values, norm = total[..., :-1], total[..., -1:]
     return PerformerState(values, norm, level, state.projection, state.kernel), out.to(q.dtype)
 
 
