@@ -9,13 +9,13 @@ from inspect import Parameter, Signature
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 from attn_lib.numerics.autocast import is_autocast_on
 
 __all__ = ["Operator", "first_derivatives_only", "map_over_batch", "register"]
 
-_LIBRARY = torch.library.Library("attn_lib", "FRAGMENT")
+_LIBRARY = library.Library("attn_lib", "FRAGMENT")
 
 
 class Operator:
@@ -62,7 +62,7 @@ class Operator:
         instead: str,
         shared: bool = False,
     ) -> None:
-        schema = torch.library.infer_schema(forward, mutates_args=())
+        schema = library.infer_schema(forward, mutates_args=())
         arguments, results = schema[1:].rsplit(") -> ", 1)
         count = arguments.count(",") + 1
         back_arguments = f"Tensor grad_out, {arguments}" + "".join(
@@ -169,7 +169,7 @@ def register(
     name, function, shapes
         As `name`, `forward` and `shapes` of `Operator`.
     schema : str, optional
-        In the language of ``torch.library``; read from the annotations of `function` if not given.
+        In the language of torch's operators; read from the annotations of `function` if not given.
     draws : bool
         Whether it draws random numbers.
 
@@ -179,7 +179,7 @@ def register(
         Of the same arguments, in their order.
     """
     if schema is None:
-        schema = torch.library.infer_schema(function, mutates_args=())
+        schema = library.infer_schema(function, mutates_args=())
     arguments, results = schema.rsplit(" -> ", 1)
     alone = results.count("Tensor") == 1  # torch fixes the lengths in a tuple of one
 
@@ -199,12 +199,12 @@ def register(
         found: Any = operator(*given)
         return (found,) if alone else found
 
-    # Not `torch.library.custom_op`: in its body nothing can be differentiated.
+    # Not `custom_op`: in its body nothing can be differentiated.
     tags = [torch.Tag.nondeterministic_seeded] if draws else []
     _LIBRARY.define(f"{name}{arguments} -> {'Tensor' if alone else results}", tags=tags)
     _LIBRARY.impl(name, lambda *given: packed(compute(*given)), "CompositeExplicitAutograd")
     qualified = f"{_LIBRARY.ns}::{name}"
-    torch.library.register_fake(qualified, lambda *given: packed(shapes(*given)), lib=_LIBRARY)
+    library.register_fake(qualified, lambda *given: packed(shapes(*given)), lib=_LIBRARY)
     operator = getattr(getattr(torch.ops, _LIBRARY.ns), name)
     return run
 
