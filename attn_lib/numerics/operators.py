@@ -114,8 +114,8 @@ def _refuse(name: str, instead: str) -> NoReturn:
     raise NotImplementedError(f"{name} has first derivatives only; for second ones use {instead}")
 
 
-class _Once(torch.autograd.Function):
-    """Passes tensors on, and gradients back through `_Stop`."""
+class _Passing(torch.autograd.Function):
+    """Passes tensors on, and knows what `_refuse` is to say."""
 
     generate_vmap_rule = True
 
@@ -126,6 +126,10 @@ class _Once(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.said = inputs[:2]
+
+
+class _Once(_Passing):
+    """Passes gradients back through `_Stop`."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -134,16 +138,8 @@ class _Once(torch.autograd.Function):
         return None, None, *grads
 
 
-class _Stop(torch.autograd.Function):
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(name: str, instead: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(x.view_as(x) for x in tensors)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.said = inputs[:2]
+class _Stop(_Passing):
+    """Lets nothing back."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> NoReturn:
