@@ -241,3 +241,4 @@ MECHANISMS: tuple[Mechanism, ...] = (
         memory="n d",
     ),
 )
+"""All mechanisms, in the order of the chapters."""

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Mask = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""``mask(b, h, q_idx, kv_idx)``: broadcasting integer tensors in, a bool tensor out."""
+"""A function ``mask(b, h, q_idx, kv_idx)``; broadcasting integer tensors in, a bool tensor out."""
 
 
 def full() -> Mask:

@@ -39,13 +39,8 @@ def causal_product(phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Tensor:
     it enters through one (features, value_dim) matrix a head, the sum so far. So the time is
     O(length · features · value_dim), and nothing is kept but the inputs and the output: the
     gradients are sums of the same form, over the past for `phi_q` and over the future for `phi_k`
-    and `v` [1]_, and are computed in the same way. Derivatives of any order.
-
-    References
-    ----------
-    .. [1] Angelos Katharopoulos, Apoorv Vyas, Nikolaos Pappas, François Fleuret. Transformers are
-       RNNs: Fast Autoregressive Transformers with Linear Attention. 2020, arXiv:2006.16236,
-       section 3.3.
+    and `v` (Katharopoulos et al. 2020, arXiv:2006.16236, section 3.3), and are computed in the
+    same way. Derivatives of any order.
     """
     batch, heads = phi_q.shape[:2]
     out: Tensor = _CausalProduct.apply(  # type: ignore[no-untyped-call]

@@ -150,17 +150,11 @@ def attend_over_parts(
     the inputs, the output, one number a query, and at most a fixed number of scores at a time.
 
     Every part gives a row's maximum, its sum of exponentials and its weighted sum of values, and
-    two such triples merge exactly [1]_; where no query is in two parts there is nothing to merge.
-    The backward pass computes the weights of a part again, as FlashAttention does [2]_:
+    two such triples merge exactly (Milakov and Gimelshein 2018, arXiv:1805.02867); where no query
+    is in two parts there is nothing to merge. The backward pass computes the weights of a part
+    again, as FlashAttention does (Dao et al. 2022, arXiv:2205.14135):
     :math:`P = e^{S - z}`, with z the row's log-sum-exp, and
     :math:`dS = P \circ (dO\,V^\top - \operatorname{rowsum}(dO \circ O))`. First derivatives only.
-
-    References
-    ----------
-    .. [1] Maxim Milakov, Natalia Gimelshein. Online normalizer calculation for softmax. 2018,
-       arXiv:1805.02867.
-    .. [2] Tri Dao, Daniel Y. Fu, Stefano Ermon, Atri Rudra, Christopher Ré. FlashAttention: Fast
-       and Memory-Efficient Exact Attention with IO-Awareness. 2022, arXiv:2205.14135.
     """
     real = None if key_mask is None else key_mask.repeat_interleave(q.shape[1], dim=0)
     flat = (x.flatten(0, 1) for x in (q, k, v))

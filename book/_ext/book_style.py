@@ -21,6 +21,7 @@ PARTS = (
     "titles",
     "frame",
     "icons",
+    "reference",
     "small_screens",
     "paper",
 )
