@@ -1,6 +1,7 @@
 """Multi-head attention: the projections around a mechanism's pure function."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,9 @@ class MultiHeadAttention(Heads):
         """
         q, k, v = self._split(x)
         return self._merge(self.attend(q, k, v, causal=self.causal, key_mask=key_mask))
+
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Check x and project it to q, k and v, each (batch, heads, length, head_dim)."""
@@ -183,6 +187,9 @@ class LengthProjection(nn.Module):
         slots = torch.eye(self.rank, device=self.weight.device, dtype=self.weight.dtype)
         blocks = slots[:, :, None] * self.weight[..., None, None, :]  # (…, rank, rank, block)
         return blocks.flatten(-2)[..., :length]
+
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
 
 
 class LinformerAttention(MultiHeadAttention):
@@ -376,3 +383,6 @@ class ReformerAttention(Heads):
             generator=self.generator,
         )
         return self._merge(out)
+
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward

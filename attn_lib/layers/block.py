@@ -7,6 +7,7 @@ arXiv:2105.13290.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -166,6 +167,9 @@ class TransformerBlock(nn.Module):
             out = x + self.feed_forward_out_norm(added)
         return out
 
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
+
 
 class TransformerStack(nn.Module):
     """Transformer blocks on top of each other, with a last layer norm where their form needs it.
@@ -278,6 +282,9 @@ class TransformerStack(nn.Module):
             x = block(x, key_mask)
         y: Tensor = self.final_norm(x)
         return y
+
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
 
 
 def _reset_norms(module: nn.Module) -> None:

@@ -4,6 +4,8 @@ Xuezhe Ma, Xiang Kong, Sinong Wang, Chunting Zhou, Jonathan May, Hao Ma, Luke Ze
 Linear Unified Nested Attention.* 2021, arXiv:2106.01540.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -114,6 +116,9 @@ class LunaAttention(Heads):
             packed = self._join(luna_pack(slots, k, v, key_mask=key_mask))
             out = softmax_attention(q, *self._keys_and_values(self.context(packed)))
         return self._merge(out), packed
+
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
 
     def _keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Cut a context's projection into keys and values, or into one for both."""

@@ -5,7 +5,7 @@ arXiv:2001.04451, section 3.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,9 @@ class ChunkedFeedForward(nn.Module):
             return self._piece(x)
         pieces = x.chunk(self.chunks, dim=1)
         return torch.cat([checkpoint(self._piece, y, use_reentrant=False) for y in pieces], dim=1)
+
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
 
     def _piece(self, x: Tensor) -> Tensor:
         y: Tensor = self.outer(self.inner(x).relu())
@@ -153,6 +156,9 @@ class ReversibleBlock(nn.Module):
         """
         return _run_reversibly([self], x1, x2, key_mask)
 
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
+
     def inverse(
         self, y1: Tensor, y2: Tensor, key_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -230,6 +236,9 @@ class ReversibleStack(nn.Module):
             x1, x2 = block(x1, x2) if key_mask is None else block(x1, x2, key_mask)
             bare = []
         return _run_reversibly(bare, x1, x2, key_mask)
+
+    if TYPE_CHECKING:  # calls of a torch module give Any
+        __call__ = forward
 
 
 _WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")

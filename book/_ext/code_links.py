@@ -191,9 +191,7 @@ def link_cells(
         for use in uses
     }
     marked = iter(chosen(cells))
-    context["body"] = CELL.sub(
-        lambda cell: cell[1] + link(cell[2], next(marked), addresses), body
-    )
+    context["body"] = CELL.sub(lambda cell: cell[1] + link(cell[2], next(marked), addresses), body)
 
 
 def link_prose(app: Sphinx, doctree: nodes.document, docname: str) -> None:

@@ -1,8 +1,8 @@
 """Pages of reference, written from the docstrings of ``attn_lib`` by Sphinx's autodoc.
 
 What autodoc leaves open is settled here. Single backticks in a docstring hold a name: of something
-with a page, which it then links to, or else of a parameter. Docstrings give types with shapes, so
-that a signature gives types only where its docstring does not. A source link goes to the lines in
+with a page, which it then links to, or else of a parameter. Docstrings give types with shapes;
+a signature gives its types only where the docstring does not. A source link goes to the lines in
 the repository. And these pages are in English alone: the setting ``reference_pages`` says which
 they are, for all who leave them out; templates of translations do so here.
 """
@@ -23,7 +23,6 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.nodes import make_refnode
-from sphinx.util.typing import stringify_annotation
 
 PACKAGE = "attn_lib"
 MARK = "reference:name"
@@ -73,7 +72,13 @@ def has_section(text: str, *names: str) -> bool:
 
 
 def sign(
-    app: Sphinx, what: str, name: str, value: Any, options: Any, arguments: str, returned: str
+    app: Sphinx,
+    what: str,
+    name: str,
+    value: Any,
+    options: Any,
+    arguments: str | None,
+    returned: str | None,
 ) -> tuple[str | None, str | None] | None:
     """Write a signature: with the types that the docstring leaves out, with a widget's controls."""
     if what == "class" and hasattr(value, "controls"):
@@ -81,18 +86,16 @@ def sign(
         return f"(*, {', '.join(defaults)})", None
     if what not in {"class", "function", "method"} or arguments is None:
         return None
-    signature, text = inspect.signature(value), inspect.getdoc(value) or ""
-    if not has_section(text, "Parameters", "Attributes"):
+    text = inspect.getdoc(value) or ""
+    if has_section(text, "Parameters", "Attributes"):
+        signature = inspect.signature(value)
         kept = [one for one in signature.parameters.values() if one.name != "self"]
         arguments = stringify_signature(
-            signature.replace(parameters=kept),
-            show_return_annotation=False,
-            unqualified_typehints=True,
+            signature.replace(parameters=kept), show_annotation=False, show_return_annotation=False
         )
-    result = signature.return_annotation
-    if what == "class" or result in {None, inspect.Signature.empty} or has_section(text, "Returns"):
+    if what == "class" or returned in {None, "None"} or has_section(text, "Returns"):
         return PRIVATE.sub("", arguments), None
-    return PRIVATE.sub("", arguments), PRIVATE.sub("", stringify_annotation(result, "smart"))
+    return PRIVATE.sub("", arguments), PRIVATE.sub("", returned)
 
 
 def keep_formulas(
