@@ -159,6 +159,13 @@ def strided(stride: int) -> Mask:
     -------
     Mask
         A function of positions. Child et al. 2019 (arXiv:1904.10509), section 4.3.
+
+    Examples
+    --------
+    What the last of eight tokens sees:
+
+    >>> dense(intersect(causal(), strided(3)), 8, 8)[0, 0, -1].int()
+    tensor([0, 1, 0, 0, 1, 1, 1, 1], dtype=torch.int32)
     """
     return union(strided_local(stride), strided_summary(stride))
 
@@ -224,6 +231,13 @@ def fixed(stride: int, summary: int = 1) -> Mask:
     -------
     Mask
         A function of positions. Child et al. 2019 (arXiv:1904.10509), section 4.3.
+
+    Examples
+    --------
+    What the last of eight tokens sees:
+
+    >>> dense(intersect(causal(), fixed(3)), 8, 8)[0, 0, -1].int()
+    tensor([0, 0, 1, 0, 0, 1, 1, 1], dtype=torch.int32)
     """
     return union(fixed_local(stride), fixed_summary(stride, summary))
 
@@ -265,6 +279,13 @@ def by_head(first: Mask, rest: Mask, split: int) -> Mask:
     -------
     Mask
         A function of head and positions.
+
+    Examples
+    --------
+    The first head sees 6 of 9 pairs, the second all:
+
+    >>> dense(by_head(causal(), full(), split=1), 3, 3, heads=2)[0].sum(dim=(1, 2))
+    tensor([6, 9])
     """
     split = check_positive_int("split", split, at_least=0)
 
@@ -285,6 +306,14 @@ def intersect(*masks: Mask) -> Mask:
     -------
     Mask
         A function of positions.
+
+    Examples
+    --------
+    >>> dense(intersect(causal(), sliding_window(1)), 4, 4)[0, 0].int()
+    tensor([[1, 0, 0, 0],
+            [1, 1, 0, 0],
+            [0, 1, 1, 0],
+            [0, 0, 1, 1]], dtype=torch.int32)
     """
 
     def mask(b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:

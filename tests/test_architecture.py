@@ -16,6 +16,7 @@ import attn_lib
 from attn_lib.catalog import MECHANISMS
 
 PACKAGE = Path(attn_lib.__file__).parent
+ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES]
@@ -97,15 +98,14 @@ def _imports(path: Path) -> set[str]:
     return found
 
 
+def _module(path: Path) -> str:
+    """Return the dotted name of a file."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(["attn_lib", *(part for part in parts if part != "__init__")])
+
+
 def _public_modules() -> list[str]:
-    names = []
-    for path in FILES:
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[-1] == "__init__":
-            parts = parts[:-1]
-        if not any(part.startswith("_") for part in parts):
-            names.append(".".join(["attn_lib", *parts]))
-    return names
+    return [name for name in map(_module, FILES) if "._" not in name]
 
 
 every_module = pytest.mark.parametrize("module_name", _public_modules())
@@ -386,9 +386,26 @@ def test_a_catalogue_row_agrees_with_the_bibliography(mechanism):
 # Examples
 
 
-@every_module
-def test_the_examples_in_docstrings_are_true(module_name):
-    if module_name.endswith("capture"):
+@every_file
+def test_the_examples_in_docstrings_are_true(path):
+    if path.stem == "capture":
         pytest.skip("it needs packages that only the capture needs")
-    failed, _ = doctest.testmod(importlib.import_module(module_name))
+    failed, _ = doctest.testmod(importlib.import_module(_module(path)))
     assert failed == 0
+
+
+def _examples() -> list[tuple[str, str]]:
+    """Return the Python of every README and page of reference, with the page's name."""
+    pages = [ROOT / "README.md", *PACKAGE.rglob("README.md"), *ROOT.glob("book/api/*.md")]
+    texts = {page.relative_to(ROOT).as_posix(): page.read_text("utf-8") for page in pages}
+    block = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+    return [(name, code) for name, text in sorted(texts.items()) for code in block.findall(text)]
+
+
+@pytest.mark.parametrize(("name", "code"), _examples(), ids=[name for name, _ in _examples()])
+def test_the_examples_on_pages_run(name, code):
+    exec(compile(code, name, "exec"), {})
+
+
+def test_examples_are_found():
+    assert {"README.md", "attn_lib/data/README.md", "book/api/index.md"} <= dict(_examples()).keys()

@@ -202,6 +202,17 @@ class ReversibleStack(nn.Module):
     a block. A block with hooks, or with another ``forward``, is called by itself, and its output is
     kept as well. A block in a wrapper of ``torch.compile`` or ``checkpoint_wrapper`` runs as if it
     were bare: compile its branches instead; checkpointing has nothing to add.
+
+    Examples
+    --------
+    >>> from attn_lib.layers import MultiHeadAttention
+    >>> blocks = [
+    ...     ReversibleBlock(MultiHeadAttention(16, 2), ChunkedFeedForward(16, 64)) for _ in range(3)
+    ... ]
+    >>> x = torch.zeros(2, 10, 16)
+    >>> y1, y2 = ReversibleStack(blocks)(x, x)
+    >>> y1.shape
+    torch.Size([2, 10, 16])
     """
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:

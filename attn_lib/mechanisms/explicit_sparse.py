@@ -83,6 +83,16 @@ def explicit_sparse_attention(
     Exactly `topk` keys are kept: of equal scores, the earlier position's. (The paper keeps all that
     reach the threshold.) A key that was not chosen gets no gradient from that query. First
     derivatives only.
+
+    Examples
+    --------
+    The two best keys, of four, share the weight; the others have none:
+
+    >>> q = torch.ones(1, 1, 1, 1)
+    >>> k = torch.tensor([0.0, 9.0, 3.0, 9.0]).view(1, 1, 4, 1)
+    >>> v = torch.tensor([1.0, 2.0, 4.0, 8.0]).view(1, 1, 4, 1)
+    >>> explicit_sparse_attention(q, k, v, topk=2).item()
+    5.0
     """
     check_qkv(q, k, v, causal=causal, key_mask=key_mask)
     topk = check_positive_int("topk", topk)

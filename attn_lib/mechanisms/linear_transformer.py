@@ -262,6 +262,17 @@ def linear_transformer_step(
     Notes
     -----
     Time O(features · value_dim) for each head, however many tokens came before.
+
+    Examples
+    --------
+    Where all keys are alike, the third output is the mean of three values:
+
+    >>> state = linear_transformer_init_state(1, 1, 4, 1)
+    >>> k = torch.ones(1, 1, 1, 4)
+    >>> for value in (1.0, 2.0, 6.0):
+    ...     state, out = linear_transformer_step(state, k, k, torch.full((1, 1, 1, 1), value))
+    >>> round(out.item(), 3)
+    3.0
     """
     check_state(state, LinearTransformerState)
     batch, heads, _, value_dim = state.values.shape

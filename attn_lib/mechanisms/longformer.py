@@ -187,6 +187,18 @@ def longformer_weights(
     -------
     Tensor, shape (batch, heads, q_len, kv_len)
         In the dtype of `q`. Rows sum to 1, or to 0 where a query may attend to nothing.
+
+    Examples
+    --------
+    One neighbour on each side, and a token that sees all and is seen by all:
+
+    >>> q = torch.zeros(1, 1, 5, 2)
+    >>> (longformer_weights(q, q, window=1, global_tokens=[0])[0, 0] > 0).int()
+    tensor([[1, 1, 1, 1, 1],
+            [1, 1, 1, 0, 0],
+            [1, 1, 1, 1, 0],
+            [1, 0, 1, 1, 1],
+            [1, 0, 0, 1, 1]], dtype=torch.int32)
     """
     check_qk(q, k, causal=causal, key_mask=key_mask)
     window = check_positive_int("window", window, at_least=0)

@@ -112,6 +112,15 @@ def reformer_attention(
 
     Values of the future cannot matter. Future `qk` cannot be seen either, but they may move the
     borders of the chunks, and with them which of the earlier keys a query finds.
+
+    Examples
+    --------
+    In one chunk all tokens see each other, but not themselves:
+
+    >>> qk = torch.zeros(1, 1, 3, 2)
+    >>> v = torch.tensor([1.0, 2.0, 6.0]).view(1, 1, 3, 1)
+    >>> reformer_attention(qk, v, bucket_size=3).flatten()
+    tensor([4.0000, 3.5000, 1.5000])
     """
     check_qkv(qk, qk, v, causal=causal, key_mask=key_mask, query="qk", key="qk")
     bucket_size, num_hashes = _check_options(bucket_size, num_hashes, generator)

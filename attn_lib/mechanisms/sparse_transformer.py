@@ -152,6 +152,14 @@ def sparse_transformer_weights(
     -------
     Tensor, shape (batch, heads, q_len, kv_len)
         In the dtype of `q`. Rows sum to 1, or to 0 where a query may attend to nothing.
+
+    Examples
+    --------
+    The last three keys, and before them every second one:
+
+    >>> q = torch.zeros(1, 1, 7, 2)
+    >>> (sparse_transformer_weights(q, q, causal=True, stride=2)[0, 0, -1] > 0).int()
+    tensor([1, 0, 1, 0, 1, 1, 1], dtype=torch.int32)
     """
     check_qk(q, k, causal=causal, key_mask=key_mask)
     stride, summary = _check_options(pattern, stride, summary, heads)

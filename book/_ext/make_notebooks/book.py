@@ -200,9 +200,12 @@ def read_book(root: Path, *, words: Words = ENGLISH, notebooks: str = "notebooks
         if (root / name).exists():
             entries.update(parse_file(str(root / name)).entries)
     try:
-        names = [name.removesuffix(".md") for name in parse_toc_yaml(root / "_toc.yml")]
+        listed = [name.removesuffix(".md") for name in parse_toc_yaml(root / "_toc.yml")]
     except MalformedError as error:
         raise SourceError(f"_toc.yml: {error}") from error
+    # Pages of reference are Sphinx's own: no notebook comes of them, or leads to them.
+    reference = config.get("sphinx", {}).get("config", {}).get("reference_pages")
+    names = [name for name in listed if not reference or not name.startswith(reference)]
     return Book(
         root=root,
         title=config["title"],
