@@ -40,7 +40,9 @@ def configuration() -> dict:
 
 def listed_pages() -> set[str]:
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter["file"] for part in contents["parts"] for chapter in part["chapters"]]
+    entries = [chapter for part in contents["parts"] for chapter in part["chapters"]]
+    entries += [section for chapter in entries for section in chapter.get("sections", ())]
+    chapters = [entry["file"] for entry in entries]
     assert len(chapters) == len(set(chapters))
     return {contents["root"], *chapters}
 
@@ -76,7 +78,8 @@ class Page(HTMLParser):
 
 
 def test_contents_list_every_page_of_the_book() -> None:
-    written = {path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.glob("book/*.md")}
+    paths = [*ROOT.glob("book/*.md"), *ROOT.glob("book/api/*.md")]
+    written = {path.relative_to(ROOT).with_suffix("").as_posix() for path in paths}
     assert listed_pages() == written
 
 

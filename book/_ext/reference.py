@@ -28,6 +28,8 @@ PACKAGE = "attn_lib"
 MARK = "reference:name"
 PRIVATE = re.compile(r"(?<=\.)_\w+\.")
 """A private module in the name of what a public one exports."""
+LINES = re.compile(r"\s*<dl>\n(?P<lines>(?:<dd>.*</dd>\n)+)</dl>\s*")
+"""What Sphinx writes between the brackets of a long signature."""
 
 
 def is_reference(app: Sphinx, docname: str) -> bool:
@@ -145,6 +147,22 @@ def settle(app: Sphinx, config: Config) -> None:
     config["linkcode_resolve"] = resolve
 
 
+def set_lines(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Set a long signature in plain lines: Sphinx makes a list of definitions without terms of it.
+
+    Screen readers would announce such a list for every function.
+    """
+    if is_reference(app, pagename):
+        context["body"] = LINES.sub(
+            lambda found: re.sub(
+                "<dd>(.*)</dd>\n", r'<span class="sig-line">\1</span>', found["lines"]
+            ),
+            context["body"],
+        )
+
+
 def leave_untranslated(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Keep the pages of reference out of the templates of translations."""
     if app.builder.name == "gettext" and is_reference(app, docname):
@@ -159,5 +177,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", keep_formulas)
     app.connect("autodoc-process-signature", sign)
     app.connect("missing-reference", resolve_name)
+    app.connect("html-page-context", set_lines)
     app.connect("doctree-resolved", leave_untranslated)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

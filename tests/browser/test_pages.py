@@ -13,7 +13,12 @@ HTML = ROOT / "_build" / "html"
 
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 
-PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/*.html"))
+FOLDERS = ("book", "book/api")
+PAGES = sorted(
+    path.relative_to(HTML).as_posix()
+    for folder in FOLDERS
+    for path in HTML.glob(f"{folder}/*.html")
+)
 """Collected from the built book; test_there_are_pages fails where there is none."""
 
 CHAPTERS = [page for page in PAGES if re.match(r"book/\d\d-", page)]
@@ -23,8 +28,8 @@ MakePage = Callable[..., Page]
 
 def test_there_are_pages(book: Path) -> None:
     """The parametrised tests below run on what the build left."""
-    built = sorted(path.relative_to(book).as_posix() for path in book.glob("book/*.html"))
-    assert built == PAGES
+    built = (path.relative_to(book).as_posix() for path in book.rglob("*.html"))
+    assert sorted(name for name in built if name.startswith("book/")) == PAGES
     assert len(CHAPTERS) >= 2
 
 
@@ -111,21 +116,61 @@ def test_sidebar_opens_on_a_phone(offline_page: MakePage, book: Path) -> None:
     sidebar.wait_for(state="visible")
 
 
+@pytest.mark.parametrize("name", [page for page in PAGES if page.startswith("book/api/")])
+def test_reference_fits_the_narrowest_phone(offline_page: MakePage, book: Path, name: str) -> None:
+    look_at(offline_page(width=320), (book / name).as_uri())
+
+
+def test_a_name_in_a_cell_leads_to_its_reference(offline_page: MakePage, book: Path) -> None:
+    page = offline_page()
+    page.goto((book / "book" / "06-performer.html").as_uri())
+    link = page.locator(".cell_input a.in-code", has_text="performer_attention").first
+    decoration = "link => getComputedStyle(link).textDecorationLine"
+    assert link.evaluate(decoration) == "none"
+    link.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert link.evaluate(decoration) == "underline"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/book/api/performer.html#attn_lib.performer_attention")
+    assert page.locator(r"#attn_lib\.performer_attention").is_visible()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_copied_code_is_the_notebooks(offline_page: MakePage, book: Path, name: str) -> None:
+    page = offline_page()
+    page.goto((book / name).as_uri())
+    shown = page.locator(".cell_input pre:has(a.in-code)").evaluate_all(
+        "blocks => blocks.map(block => block.innerText.trim())"
+    )
+    notebook = (book / "notebooks" / Path(name).name).with_suffix(".ipynb")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    sources = {"".join(cell["source"]).strip() for cell in cells if cell["cell_type"] == "code"}
+    assert [code for code in shown if code and code not in sources] == []
+
+
 @pytest.mark.parametrize("source", ["folder", "server"])
-def test_search_finds_a_chapter(
-    offline_page: MakePage, book: Path, book_address: str, source: str
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("softmax", "book/00-softmax-attention.html"),
+        ("performer_attention", "book/api/performer.html#attn_lib.performer_attention"),
+    ],
+)
+def test_search_finds_a_page(
+    offline_page: MakePage, book: Path, book_address: str, source: str, words: str, wanted: str
 ) -> None:
     start = book.as_uri() if source == "folder" else book_address
     page = offline_page(allow=book_address)
     page.goto(f"{start}/book/intro.html")
     page.locator(".bd-sidebar-primary .search-button-field").click()
-    page.locator("#pst-search-dialog input").fill("softmax")
+    page.locator("#pst-search-dialog input").fill(words)
     page.keyboard.press("Enter")
     page.wait_for_selector("#search-results ul.search li a")
     links = page.locator("#search-results ul.search li a").evaluate_all(
         "links => links.map(link => link.getAttribute('href'))"
     )
-    assert any("book/00-softmax-attention.html" in link for link in links)
+    assert any(wanted in link for link in links)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
