@@ -13,13 +13,10 @@ HTML = ROOT / "_build" / "html"
 
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 
-FOLDERS = ("book", "book/api")
-PAGES = sorted(
-    path.relative_to(HTML).as_posix()
-    for folder in FOLDERS
-    for path in HTML.glob(f"{folder}/*.html")
-)
+PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/*.html"))
 """Collected from the built book; test_there_are_pages fails where there is none."""
+
+REFERENCE = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/api/*.html"))
 
 CHAPTERS = [page for page in PAGES if re.match(r"book/\d\d-", page)]
 
@@ -28,8 +25,9 @@ MakePage = Callable[..., Page]
 
 def test_there_are_pages(book: Path) -> None:
     """The parametrised tests below run on what the build left."""
-    built = (path.relative_to(book).as_posix() for path in book.rglob("*.html"))
-    assert sorted(name for name in built if name.startswith("book/")) == PAGES
+    for folder, pages in [("book", PAGES), ("book/api", REFERENCE)]:
+        built = (path.relative_to(book).as_posix() for path in book.glob(f"{folder}/*.html"))
+        assert sorted(built) == pages
     assert len(CHAPTERS) >= 2
 
 
@@ -83,6 +81,11 @@ def test_mathematics_is_set(offline_page: MakePage, book: Path, name: str) -> No
 def test_no_raw_syntax_is_left_on_the_page(offline_page: MakePage, book: Path, name: str) -> None:
     page = offline_page()
     page.goto((book / name).as_uri())
+    look_for_raw_syntax(page)
+
+
+def look_for_raw_syntax(page: Page) -> None:
+    """Hold a page to show no markup but in its code."""
     text = page.evaluate(
         "() => { const copy = document.querySelector('article').cloneNode(true);"
         " copy.querySelectorAll('pre, code, mjx-container').forEach(node => node.remove());"
@@ -116,9 +119,12 @@ def test_sidebar_opens_on_a_phone(offline_page: MakePage, book: Path) -> None:
     sidebar.wait_for(state="visible")
 
 
-@pytest.mark.parametrize("name", [page for page in PAGES if page.startswith("book/api/")])
-def test_reference_fits_the_narrowest_phone(offline_page: MakePage, book: Path, name: str) -> None:
-    look_at(offline_page(width=320), (book / name).as_uri())
+@pytest.mark.parametrize("name", REFERENCE)
+def test_page_of_reference_from_a_folder(offline_page: MakePage, book: Path, name: str) -> None:
+    for width, dark in [(1280, False), (320, True)]:
+        page = offline_page(width=width, dark=dark)
+        look_at(page, (book / name).as_uri())
+    look_for_raw_syntax(page)
 
 
 def test_a_name_in_a_cell_leads_to_its_reference(offline_page: MakePage, book: Path) -> None:
