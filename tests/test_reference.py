@@ -11,6 +11,7 @@ import pytest
 import yaml
 from docutils import nodes
 from docutils.utils import new_document
+from sphinx.addnodes import toctree
 from sphinx.util.inventory import InventoryFile
 
 from attn_lib.catalog import MECHANISMS
@@ -224,6 +225,13 @@ def test_templates_of_translations_leave_the_reference_out(
     document += nodes.paragraph("", "words")
     reference.leave_untranslated(app, document, page)
     assert len(document) == left
+
+
+def test_lists_of_pages_without_a_caption_have_no_message() -> None:
+    document = new_document("page")
+    document += [toctree(rawcaption=caption) for caption in ("", "Part", None)] + [toctree()]
+    reference.forget_empty_captions(None, document)
+    assert [node.get("rawcaption", "none") for node in document] == ["none", "Part", "none", "none"]
 
 
 # Links from code

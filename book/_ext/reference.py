@@ -17,7 +17,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst.states import Inliner
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import pending_xref, toctree
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -169,6 +169,13 @@ def leave_untranslated(app: Sphinx, doctree: nodes.document, docname: str) -> No
         doctree.clear()
 
 
+def forget_empty_captions(app: Sphinx, doctree: nodes.document) -> None:
+    """Let no list of pages without a caption give an empty message to translate."""
+    for contents in doctree.findall(toctree):
+        if not contents.get("rawcaption"):
+            contents.attributes.pop("rawcaption", None)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the role and connect to Sphinx."""
     app.add_config_value("reference_pages", "book/api/", "env", types=[str])
@@ -177,6 +184,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", keep_formulas)
     app.connect("autodoc-process-signature", sign)
     app.connect("missing-reference", resolve_name)
+    app.connect("doctree-read", forget_empty_captions, priority=200)  # before Sphinx reads them
     app.connect("html-page-context", set_lines)
     app.connect("doctree-resolved", leave_untranslated)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
