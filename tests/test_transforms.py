@@ -1,6 +1,8 @@
 """What every mechanism does under torch's transforms, held to the table of `attn_lib/README.md`."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 import attn_lib
 from attn_lib.catalog import MECHANISMS
 
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 README = Path(attn_lib.__file__).parent / "README.md"
 SLOTS, HEADS, WIDTH = 6, 2, 8
 LENGTHS = 48, 65, 100, 33  # of which the second one may be compiled anew, and no other
@@ -304,6 +307,20 @@ def test_what_needs_no_gradient_compiles(way: Way) -> None:
     inputs = _inputs()
     fast = torch.compile(way, backend="aot_eager", fullgraph=True)
     assert_close(_drawn(fast, *inputs), _drawn(way, *inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(COMPILER is None, reason="torch.compile's code for a CPU is C++: no compiler")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inductor's own
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch.compile does it
+@every_way
+def test_inductor_makes_code_that_agrees(way: Way) -> None:
+    torch.compiler.reset()
+    inputs = _inputs(LENGTHS[1])
+    fast = torch.compile(partial(_loss, way), backend="inductor", fullgraph=True)
+    expected = _gradients(partial(_loss, way), inputs)
+    largest = max(float(x.abs().max()) for x in expected if x is not None)  # sums of other orders
+    _assert_gradients(_gradients(fast, inputs), expected, rtol=1e-4, atol=1e-5 * max(1, largest))
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.mechanism == "reformer"], ids=str)
