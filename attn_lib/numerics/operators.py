@@ -180,7 +180,9 @@ def register(
     alone = results.count("Tensor") == 1  # torch fixes the lengths in a tuple of one
 
     def packed(found: tuple[Tensor, ...]) -> Any:
-        return found[0] if alone else tuple(found)
+        # The code that a compiler writes relies on the strides of what `shapes` returns.
+        laid_out = tuple(x.contiguous() for x in found)
+        return laid_out[0] if alone else laid_out
 
     def compute(*given: Any) -> tuple[Tensor, ...]:
         device = next(x.device for x in given if isinstance(x, Tensor))
