@@ -40,7 +40,7 @@ help:
 
 env: $(STAMP)
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.txt requirements-no-deps.txt pyproject.toml
 	@if [ -z '$(PYTHON)' ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	    echo 'This project needs Python 3.11 or newer, and found none.' >&2; \
 	    echo 'Install one, or name one: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),env)' >&2; \
@@ -48,6 +48,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@echo '== Making $(VENV) with $(PYTHON) (a few minutes the first time)'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --disable-pip-version-check --no-deps -r requirements-no-deps.txt
 	$(RUN) -m pip install --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
