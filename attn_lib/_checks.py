@@ -179,12 +179,12 @@ def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
 
     NumPy's integers are welcome; a size that a trace keeps open comes back as it is.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral | torch.SymInt):
+    if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
     # A traced size is never looked at: that would fix it.
-    return cast(int, value) if isinstance(value, int | torch.SymInt) else operator.index(value)
+    return cast(int, value) if isinstance(value, (int, torch.SymInt)) else operator.index(value)
 
 
 def check_sizes(**sizes: object) -> tuple[int, ...]:

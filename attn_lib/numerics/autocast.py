@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attn_lib._checks import is_autocast_on
 
-__all__ = ["is_autocast_on", "outside_autocast"]
+__all__ = ["outside_autocast"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -11,14 +11,14 @@ from typing import Any, NoReturn, get_args, get_type_hints
 import torch
 from torch import Tensor, library, nn
 
-from attn_lib.numerics.autocast import is_autocast_on
+from attn_lib._checks import is_autocast_on
 
 __all__ = ["Operator", "first_derivatives_only", "map_over_batch", "register"]
 
 _LIBRARY = library.Library("attn_lib", "FRAGMENT")
 
 # How the language of torch's operators writes a type. `torch.library` reads annotations, too, but
-# before torch 2.6 none of Python's own sequences.
+# older versions take none of Python's own sequences.
 _WRITTEN = {
     Tensor: "Tensor",
     Tensor | None: "Tensor?",
