@@ -23,12 +23,13 @@ TOOLS := node_modules/.made
 BIOME := $(NODE) node_modules/@biomejs/biome/bin/biome
 TSC := $(NODE) node_modules/typescript/bin/tsc
 
-.PHONY: help env book test bench pages stable notebooks serve browser front front-check clean
+.PHONY: help env book test soak bench pages stable notebooks serve browser front front-check clean
 
 help:
 	@echo 'make book       build the book into $(HTML)'
 	@echo 'make serve      open the built book at http://127.0.0.1:$(PORT) (PORT=... for another)'
 	@echo 'make test       build the book and run all tests'
+	@echo 'make soak       run the tests that take long, such as those that need a C++ compiler'
 	@echo 'make front      bundle the explorers from their ES modules into attn_lib/explorers/built'
 	@echo 'make notebooks  write notebooks/ from the chapters in book/'
 	@echo 'make bench      measure every mechanism beside its peers (ARGS=--resume goes on where it stopped)'
@@ -39,7 +40,7 @@ help:
 
 env: $(STAMP)
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.txt requirements-no-deps.txt pyproject.toml
 	@if [ -z '$(PYTHON)' ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	    echo 'This project needs Python 3.11 or newer, and found none.' >&2; \
 	    echo 'Install one, or name one: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),env)' >&2; \
@@ -47,6 +48,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@echo '== Making $(VENV) with $(PYTHON) (a few minutes the first time)'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check -r requirements.txt
+	$(RUN) -m pip install --disable-pip-version-check --no-deps -r requirements-no-deps.txt
 	$(RUN) -m pip install --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -67,6 +69,9 @@ test: book browser $(TOOLS)
 	@echo '== Running the tests'
 	$(NODE) --test 'tests/front/*.test.mjs'
 	$(RUN) -m pytest
+
+soak: $(STAMP)
+	$(RUN) -m pytest --soak $(ARGS)
 
 browser: $(STAMP)
 	@$(RUN) tests/browser/chromium.py

@@ -33,6 +33,7 @@ __all__ = [
     "check_stride",
     "check_tensor",
     "check_tokens",
+    "is_autocast_on",
     "is_repeated",
     "restored",
 ]
@@ -178,12 +179,12 @@ def check_positive_int(name: str, value: object, *, at_least: int = 1) -> int:
 
     NumPy's integers are welcome; a size that a trace keeps open comes back as it is.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral | torch.SymInt):
+    if isinstance(value, bool) or not isinstance(value, (Integral, torch.SymInt)):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value}")
     # A traced size is never looked at: that would fix it.
-    return cast(int, value) if isinstance(value, int | torch.SymInt) else operator.index(value)
+    return cast(int, value) if isinstance(value, (int, torch.SymInt)) else operator.index(value)
 
 
 def check_sizes(**sizes: object) -> tuple[int, ...]:
@@ -296,7 +297,7 @@ def check_tokens(
     x = check_tensor(name, x, ("batch", length, "embed_dim"))
     if x.shape[-1] != len(weight):
         raise ValueError(f"{name} must have embed_dim {len(weight)}, got shape {tuple(x.shape)}")
-    if not (_is_autocast_on(x.device) and {x.dtype, weight.dtype} <= _CAST):
+    if not (is_autocast_on(x.device) and {x.dtype, weight.dtype} <= _CAST):
         _check_dtype(name, x, owner, weight)
     _check_device(name, x, owner, weight)
 
@@ -307,8 +308,22 @@ def check_like(name: str, value: Tensor, other_name: str, other: Tensor) -> None
     _check_device(name, value, other_name, other)
 
 
-def _is_autocast_on(device: torch.device) -> bool:
-    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+def is_autocast_on(device: torch.device) -> bool:
+    """Return whether ``torch.autocast`` is on for tensors on `device`.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    bool
+        False on devices that know no autocast, such as ``meta``.
+    """
+    try:
+        return torch.is_autocast_enabled(device.type)
+    except RuntimeError:
+        return False
 
 
 def _check_dtype(name: str, value: Tensor, other_name: str, other: Tensor) -> None:

@@ -37,8 +37,19 @@ def normal(generator: torch.Generator) -> Callable[..., torch.Tensor]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add where the layers' contract is tried."""
+    """Add where the layers' contract is tried, and whether the long tests run."""
     parser.addoption("--device", default="cpu", help="of the layers' contract: cpu or cuda")
+    parser.addoption("--soak", action="store_true", help="run the tests that take long, alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what is marked ``soak`` for ``--soak`` (``make soak``), and nothing else for it."""
+    chosen: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        chosen[item.get_closest_marker("soak") is not None].append(item)
+    soak = bool(config.getoption("--soak"))
+    items[:] = chosen[soak]
+    config.hook.pytest_deselected(items=chosen[not soak])
 
 
 @pytest.fixture

@@ -426,3 +426,18 @@ def test_the_last_gradient_falls_with_depth_as_the_theory_says(norm, exponent):
 def test_bad_arguments_are_refused(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_another_attention_may_stand_in_a_block():
+    """What the block checks is a weight of its own."""
+
+    class Mean(nn.Module):
+        def forward(self, x, key_mask=None):
+            return x.mean(dim=1, keepdim=True).expand_as(x)
+
+    block, x = TransformerBlock(8, 2, norm="pre"), torch.randn(2, 5, 8)
+    block.attention = Mean()
+    middle = x + block.attention_norm(x).mean(dim=1, keepdim=True)
+    assert_close(block(x), middle + block.feed_forward(block.feed_forward_norm(middle)))
+    with pytest.raises(ValueError, match="x must have embed_dim 8"):
+        block(torch.randn(2, 5, 7))

@@ -1,6 +1,8 @@
 """What every mechanism does under torch's transforms, held to the table of `attn_lib/README.md`."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +20,9 @@ from torch.utils.checkpoint import checkpoint
 
 import attn_lib
 from attn_lib.catalog import MECHANISMS
+from attn_lib.numerics.operators import register
 
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 README = Path(attn_lib.__file__).parent / "README.md"
 SLOTS, HEADS, WIDTH = 6, 2, 8
 LENGTHS = 48, 65, 100, 33  # of which the second one may be compiled anew, and no other
@@ -304,6 +308,36 @@ def test_what_needs_no_gradient_compiles(way: Way) -> None:
     inputs = _inputs()
     fast = torch.compile(way, backend="aot_eager", fullgraph=True)
     assert_close(_drawn(fast, *inputs), _drawn(way, *inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_what_has_no_numbers_is_laid_out_as_what_has_them() -> None:
+    """A compiler's code relies on it, and layers hand over heads that lie among each other."""
+
+    def turned(x: Tensor) -> tuple[Tensor, Tensor]:
+        return 2 * x.mT, 3 * x.mT  # PyTorch keeps the strides of its argument
+
+    def shapes(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.new_empty(x.mT.shape), torch.empty_like(x.mT)
+
+    register("laid_out_by_a_test", turned, shapes)
+    operator, x = torch.ops.attn_lib.laid_out_by_a_test, torch.ones(2, 3)
+    with FakeTensorMode() as mode:
+        fake = operator(mode.from_tensor(x))
+    assert [y.stride() for y in operator(x)] == [y.stride() for y in fake] == [(2, 1), (2, 1)]
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(COMPILER is None, reason="torch.compile's code for a CPU is C++: no compiler")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inductor's own
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # torch.compile does it
+@every_way
+def test_inductor_makes_code_that_agrees(way: Way) -> None:
+    torch.compiler.reset()
+    inputs = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in _inputs(LENGTHS[1])]
+    fast = torch.compile(partial(_loss, way), backend="inductor", fullgraph=True)
+    expected = _gradients(partial(_loss, way), inputs)
+    largest = max(float(x.abs().max()) for x in expected if x is not None)  # sums of other orders
+    _assert_gradients(_gradients(fast, inputs), expected, rtol=1e-4, atol=1e-5 * max(1, largest))
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.mechanism == "reformer"], ids=str)

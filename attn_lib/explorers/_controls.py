@@ -1,9 +1,10 @@
 """Controls: what a reader moves, checked, with the grid of values that a page carries."""
 
+import copy
 import numbers
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import traitlets
@@ -86,6 +87,12 @@ class Control(traitlets.TraitType[Any, Any]):
             words["help"] = translate(self.hint)
         return words
 
+    def _but(self, **attributes: Any) -> Self:
+        """Return a control like this one but for some attributes."""
+        other = copy.copy(self)
+        vars(other).update(attributes)
+        return other
+
 
 class Range(Control):
     """A number on a slider: an int if its step is one, else a float.
@@ -123,6 +130,19 @@ class Range(Control):
         if not self.low <= number <= self.high:
             raise ValueError(f"{name} must be from {self.low} to {self.high}, got {value}")
         return number
+
+    def up_to(self, high: int) -> Self:
+        """Return a slider like this one that ends there, as its grid does."""
+        grid: Any = self.grid
+        if max(grid) > high:
+            grid = sorted({high, *(value for value in grid if value < high)})
+        return self._but(high=high, grid=tuple(grid), default_value=min(self.default_value, high))
+
+    def starting(self, default: int, *, help: str) -> Self:
+        """Return a slider like this one that starts elsewhere, as near as it can, and says so."""
+        start = min(max(default, self.low), self.high)
+        grid: Any = {*self.grid, start}
+        return self._but(default_value=start, grid=tuple(sorted(grid)), hint=help)
 
     def spec(self) -> dict[str, Any]:
         """Return what the view needs to know of this slider."""
@@ -163,6 +183,13 @@ class Choice(Control):
             known = ", ".join(repr(option) for option in self.options)
             raise ValueError(f"{name} must be one of {known}, got {value!r}")
         return value
+
+    def among(self, options: Mapping[Any, str], default: Value) -> Self:
+        """Return a choice like this one among other options."""
+        grid = tuple(value for value in self.grid if value in options)
+        if default not in grid:
+            grid = (default, *grid)
+        return self._but(options=dict(options), grid=grid, default_value=default)
 
     def spec(self) -> dict[str, Any]:
         """Return what the view needs to know of this choice."""
@@ -219,6 +246,11 @@ class Positions(Control):
                 raise ValueError(f"{name} must be from 0 to {self.count - 1}, got {position}")
             chosen.add(operator.index(position))
         return tuple(sorted(chosen))
+
+    def below(self, count: int) -> Self:
+        """Return a set like this one of fewer positions."""
+        default = tuple(k for k in self.default_value if k < count)
+        return self._but(count=count, grid=(default,), default_value=default)
 
     def spec(self) -> dict[str, Any]:
         """Return what the view needs to know of this set."""

@@ -19,10 +19,8 @@ __all__ = [
     "head_options",
     "mean_error",
     "passage",
-    "plain_tokens",
     "random_weights",
     "shaded",
-    "shown_tokens",
     "spread",
 ]
 
@@ -43,18 +41,6 @@ _SHADES = 39
 def passage() -> Passage:
     """Return the passage of 128 tokens, read once."""
     return load_passage(128)
-
-
-def shown_tokens(length: int) -> list[list[str | bool]]:
-    """Return the first word pieces as they are shown, each with whether it goes on the last one."""
-    pieces = passage().tokens[:length]
-    joins = [len(piece) > 2 and piece.startswith("##") for piece in pieces]
-    return [[piece[2:] if on else piece, on] for piece, on in zip(pieces, joins, strict=True)]
-
-
-def plain_tokens(length: int) -> list[str]:
-    """Return the texts of the first word pieces."""
-    return [str(text) for text, _ in shown_tokens(length)]
 
 
 def head_options() -> dict[str, str]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range, Toggle
-from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import HEADS, LAYERS, passage, plain_tokens, shown_tokens
+from attn_lib.explorers._explorer import Said
+from attn_lib.explorers._heads import HEADS, LAYERS
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._text import TextExplorer, of_layer_and_head, plain_tokens, shown_tokens
 from attn_lib.explorers.words import Message
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -25,11 +27,13 @@ __all__ = ["LENGTH", "AttentionOnText"]
 LENGTH = 64
 
 
-class AttentionOnText(Explorer):
+class AttentionOnText(TextExplorer):
     """The attention weights of a trained encoder on the first 64 tokens of a passage.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     layer : int
         From 0 to 5.
     head : int
@@ -43,7 +47,7 @@ class AttentionOnText(Explorer):
     -----
     `compute` returns:
 
-    ``weights`` (64, 64) float32
+    ``weights`` (64, 64) float32, or as many as a shorter text has
         A row a query; rows sum to 1.
     ``effective`` (64,) float32
         The exponential of a row's entropy: over how many keys its weight is spread.
@@ -91,20 +95,22 @@ class AttentionOnText(Explorer):
     }
 
     @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        return of_layer_and_head(cls.layer, cls.head, passage)
+
+    @classmethod
     def _facts(cls) -> dict[str, Any]:
-        return {
-            "tokens": shown_tokens(LENGTH),
-            "start": passage().tokens.index("mouse"),
-        }
+        return {"tokens": shown_tokens(cls._pieces()), "start": cls._start("mouse")[0]}
 
     @classmethod
     def _frame(
         cls, layer: int, head: int, temperature: float, causal: bool
     ) -> dict[str, NDArray[Any]]:
-        q, k, _ = passage().head(layer, head)
+        n = cls._count()
+        q, k, _ = cls._passage().head(layer, head)
         weights = softmax_weights(
-            q[:, :, :LENGTH],
-            k[:, :, :LENGTH],
+            q[:, :, :n],
+            k[:, :, :n],
             causal=causal,
             scale=q.shape[-1] ** -0.5 / temperature,
         )[0, 0].numpy()
@@ -122,7 +128,7 @@ class AttentionOnText(Explorer):
         from attn_lib.explorers import _stills
 
         figure = Figure(figsize=(7.2, 6.8), layout="constrained")
-        tokens = plain_tokens(LENGTH)
+        tokens = plain_tokens(cls._pieces())
         ax = figures.matrix(frame["weights"], tokens=tokens, ax=figure.subplots())
         figures.point(ax, cls._facts()["start"])
         _stills.scale(ax, label=cls._word("ramp"))
@@ -130,6 +136,7 @@ class AttentionOnText(Explorer):
 
     @classmethod
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
-        tokens = " ".join(plain_tokens(LENGTH))
+        tokens = plain_tokens(cls._pieces())
         layer, head = controls["layer"], controls["head"]
-        return "alt", {"layer": layer, "head": head, "n": LENGTH, "tokens": tokens}
+        said = {"n": len(tokens), "tokens": " ".join(tokens)}
+        return "alt", {"layer": layer, "head": head, **said}

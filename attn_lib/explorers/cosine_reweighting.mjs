@@ -91,7 +91,7 @@ export const view = ({ facts, words, say, choose }) => {
       ]);
       const places = {
         xs: Array.from({ length: n }, (_, apart) => apart),
-        xTicks: [0, 16, 32, 48, 63],
+        xTicks: [...[0, 16, 32, 48].filter((apart) => apart === 0 || apart < 0.9 * (n - 1)), n - 1],
         xLabel: words("chart_x"),
       };
       chart.show({

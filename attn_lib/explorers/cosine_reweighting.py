@@ -5,7 +5,6 @@ those of `attn_lib.data`. Here M may be shorter than the text, which
 `attn_lib.mechanisms.cosformer` refuses, so the weights are computed anew.
 """
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range, Toggle
-from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options, mean_error, passage, plain_tokens
+from attn_lib.explorers._explorer import Said
+from attn_lib.explorers._heads import head_options, mean_error
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
+from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
 from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.softmax import softmax_weights
 from attn_lib.numerics.features import normalise
@@ -30,26 +31,27 @@ if TYPE_CHECKING:
 __all__ = ["LENGTH", "CosineReweighting"]
 
 LENGTH = 64
+_ZERO = "the distance at which the cosine reaches zero"
 _STEPS = {True: 2, False: 10}  # without a ReLU there is noise, which needs no fine shades
 
 
-@functools.lru_cache(maxsize=16)
-def _head(layer: int, head: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+@remembered(16)
+def _head(passage: Passage, layer: int, head: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return q, k and v of the first tokens, and softmax's weights, each in float64."""
-    q, k, v = (x[:, :, :LENGTH].double() for x in passage().head(layer, head))
+    q, k, v = (x[:, :, :LENGTH].double() for x in passage.head(layer, head))
     return q[0, 0], k[0, 0], v[0, 0], softmax_weights(q, k)[0, 0]
 
 
-def _apart() -> Tensor:
+def _apart(length: int) -> Tensor:
     """Return how far the tokens of each pair stand apart."""
-    place = torch.arange(LENGTH)
+    place = torch.arange(length)
     return (place[:, None] - place).abs()
 
 
 def _profile(weights: Tensor) -> Tensor:
     """Return the mean weight at every distance, as its root with its sign."""
-    apart = _apart()
-    means = torch.stack([weights[apart == t].mean() for t in range(LENGTH)])
+    apart = _apart(len(weights))
+    means = torch.stack([weights[apart == t].mean() for t in range(len(weights))])
     return means.sign() * means.abs().sqrt()
 
 
@@ -60,11 +62,13 @@ def _spread(weights: Tensor) -> float:
     return round(float(torch.special.entr(weights).sum(-1).exp().mean()), 1)
 
 
-class CosineReweighting(Explorer):
+class CosineReweighting(TextExplorer):
     """Softmax's weights of a trained head, and those of q·k with a ReLU, with a cosine, with both.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     head : str
         Layer and head, as "5.5".
     relu : bool
@@ -72,12 +76,12 @@ class CosineReweighting(Explorer):
     cosine : bool
         The second requirement: near tokens weigh more, by cos(π/2 · (i − j)/M).
     max_len : int
-        The paper's M, from 16 to 1024. The text has 64 tokens, so that a smaller M makes negative
-        factors.
+        The paper's M, from 16 to 1024. The library's text has 64 tokens, so that a smaller M makes
+        negative factors; for a text of your own it starts at its length.
 
     Notes
     -----
-    `compute` returns:
+    `compute` returns, with fewer tokens where the text is shorter:
 
     ``weights``, ``full`` (64, 64) uint8
         The products divided by their row's sum, and softmax's weights, coded as in
@@ -170,15 +174,27 @@ class CosineReweighting(Explorer):
         " output errs by {error} % of its size, the mean of the values by {mean} %.",
     }
 
+    own_words: ClassVar[Mapping[str, Message]] = {
+        "hint": "Weights below zero are orange. Each picture has a scale of its own, up to its"
+        " largest weight or to 1.",
+        "max_len": _ZERO,
+    }
+
+    @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        return {
+            "head": of_head(cls.head, passage),
+            "max_len": cls.max_len.starting(cls._count(passage), help=_ZERO),
+            "words": {**cls.words, "hint": cls.own_words["hint"]},
+        }
+
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = plain_tokens(LENGTH)
-        mouse, mice = (tokens.index(word) for word in ("mouse", "mice"))
         return {
-            "n": LENGTH,
+            "n": cls._count(),
             **SCALE,
-            "tokens": tokens,
-            "start": [mouse, mice],
+            "tokens": [text for text, _ in shown_tokens(cls._pieces())],
+            "start": cls._start("mouse", "mice"),
             "ticks": [[math.copysign(abs(x) ** 0.5, x), x] for x in (0.1, 0.01, 0, -0.01, -0.1)],
             "ends": [-(0.1**0.5), 0.5**0.5],
         }
@@ -186,12 +202,12 @@ class CosineReweighting(Explorer):
     @classmethod
     def _frame(cls, head: str, relu: bool, cosine: bool, max_len: int) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        q, k, v, full = _head(layer, number)
+        q, k, v, full = _head(cls._passage(), layer, number)
         out = full @ v
         if relu:
             q, k = q.relu(), k.relu()
-        apart = _apart()
-        factor = torch.cos(math.pi / 2 * torch.arange(LENGTH).double() / max_len)
+        apart = _apart(len(q))
+        factor = torch.cos(math.pi / 2 * torch.arange(len(q)).double() / max_len)
         if not cosine:
             factor = torch.ones_like(factor)
         similar = q @ k.mT * factor[apart]
@@ -225,7 +241,7 @@ class CosineReweighting(Explorer):
         figure = Figure(figsize=(7.2, 6.6), layout="constrained")
         upper, (chart, curve) = figure.subplots(2, 2, height_ratios=(4, 3))
         query, key = cls._facts()["start"]
-        apart, blue, orange = np.arange(LENGTH), *figures.PALETTE[:2]
+        apart, blue, orange = np.arange(cls._count()), *figures.PALETTE[:2]
         for ax, name in zip(upper, ("full", "weights"), strict=True):
             values = signed_value(frame[name])
             top = float(np.abs(values).max())  # its own scale: a pale picture shows nothing
@@ -260,7 +276,7 @@ class CosineReweighting(Explorer):
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         parts = [name for name in ("relu", "cosine") if controls[name]] or ["plain"]
         negative = Rounded(float(frame["facts"][0]), 0)
-        sizes: dict[str, Any] = {"n": LENGTH, "m": controls["max_len"]}
+        sizes: dict[str, Any] = {"n": cls._count(), "m": controls["max_len"]}
         errors = zip(("error", "mean"), frame["errors"], strict=True)
         sizes |= {name: Rounded(100 * float(x), 0) for name, x in errors}
         return f"alt_{'_'.join(parts)}", {"head": controls["head"], **sizes, "negative": negative}

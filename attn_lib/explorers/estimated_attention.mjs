@@ -40,7 +40,9 @@ export const view = ({ facts, words, say, choose }) => {
     ["ink", words("mean_line")],
   ]);
   const signed = (/** @type {number} */ code) => words.decimals(unsign(code, facts), 2);
-  const pair = (/** @type {number} */ k) => `${facts.tokens[2 * k]} ${facts.tokens[2 * k + 1]}`;
+  // Of a short text a cell is one token by one, of others two by two.
+  const size = facts.tokens.length / n;
+  const text = (/** @type {number} */ k) => facts.tokens.slice(size * k, size * (k + 1)).join(" ");
 
   return {
     el: stage(
@@ -78,8 +80,8 @@ export const view = ({ facts, words, say, choose }) => {
       const [full, near] = [frame.full, frame.estimate].map(({ values }) =>
         signed(values[i * n + j]),
       );
-      const places = { i: 2 * i, i2: 2 * i + 1, j: 2 * j, j2: 2 * j + 1 };
-      say(words("cell", { ...places, query: pair(i), key: pair(j), m: features, full, near }));
+      const places = { i: size * i, i2: size * i + 1, j: size * j, j2: size * j + 1 };
+      say(words("cell", { ...places, query: text(i), key: text(j), m: features, full, near }));
     },
   };
 };

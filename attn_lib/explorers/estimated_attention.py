@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import head_options, mean_error, passage
+from attn_lib.explorers._explorer import Said
+from attn_lib.explorers._heads import head_options, mean_error
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
+from attn_lib.explorers._text import TextExplorer, in_cells, of_head, remembered, shown_tokens
 from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.performer import performer_attention, performer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -50,8 +52,9 @@ def _projections(features: int, orthogonal: bool) -> Tensor:
 class _Head:
     """One head, its exact attention and the errors of its estimates."""
 
-    def __init__(self, layer: int, head: int, shrink: float) -> None:
-        q, k, self.v = passage().head(layer, head)
+    def __init__(self, passage: Passage, layer: int, head: int, shrink: float) -> None:
+        n, _ = _shown(passage)
+        q, k, self.v = (x[:, :, :n] for x in passage.head(layer, head))
         self.q, self.k = shrink * q, shrink * k
         self.weights = softmax_weights(self.q, self.k)[0, 0]
         self.out = self.weights @ self.v[0, 0]
@@ -76,22 +79,28 @@ class _Head:
         return np.array(rows, dtype=np.float32)
 
 
-@functools.lru_cache(maxsize=16)
-def _head(layer: int, head: int, shrink: float) -> _Head:
-    return _Head(layer, head, shrink)
+_head = remembered(16)(_Head)
 
 
-def _picture(weights: Tensor) -> NDArray[Any]:
-    """Return weights as 64 × 64 cells: mean over two queries, sum over two keys."""
-    cells: NDArray[Any] = weights.view(CELLS, 2, CELLS, 2).sum(3).mean(1).numpy()
+def _shown(passage: Passage) -> tuple[int, int]:
+    """Return how many tokens are shown, and how many a cell stands for."""
+    return in_cells(min(LENGTH, len(passage.tokens)), CELLS)
+
+
+def _picture(weights: Tensor, size: int) -> NDArray[Any]:
+    """Return weights as cells: mean over so many queries, sum over as many keys."""
+    count = len(weights) // size
+    cells: NDArray[Any] = weights.reshape(count, size, count, size).sum(3).mean(1).numpy()
     return cells
 
 
-class EstimatedAttention(Explorer):
+class EstimatedAttention(TextExplorer):
     """A trained head's attention matrix, and the one that the Performer's features imply.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     head : str
         Layer and head, as "5.5".
     kernel : {"softmax", "softmax_trig"}
@@ -105,7 +114,7 @@ class EstimatedAttention(Explorer):
     -----
     `compute` returns:
 
-    ``estimate``, ``full`` (64, 64) uint8
+    ``estimate``, ``full`` (64, 64) uint8, or fewer
         The estimated matrix and the head's own, coded as in `LowRankAttention`; the estimate in
         coarser steps.
     ``errors`` (3, 10) float32
@@ -188,15 +197,31 @@ class EstimatedAttention(Explorer):
         " values by {mean} %.",
     }
 
+    own_words: ClassVar[Mapping[str, Message]] = {
+        "hint": "A cell is a query and a key. Weights below zero are orange.",
+        "cell": "Query {i} “{query}” on key {j} “{key}”: the head gives {full} of its weight, {m}"
+        " features {near}.",
+    }
+
+    @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        own = cls.own_words if _shown(passage)[1] == 1 else {}
+        return {"head": of_head(cls.head, passage), "words": {**cls.words, **own}}
+
+    @classmethod
+    def _count(cls, passage: Passage | None = None) -> int:
+        return _shown(passage or cls._passage())[0]
+
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = [token.removeprefix("##") for token in passage().tokens]
+        length, size = _shown(cls._passage())
+        cells = length // size
         return {
-            "cells": CELLS,
+            "cells": cells,
             **SCALE,
             "counts": list(COUNTS),
-            "tokens": tokens,
-            "start": [20, 8],
+            "tokens": [text for text, _ in shown_tokens(cls._pieces())],
+            "start": [20, 8] if cls._own is None else [cells // 2, cells // 2 - 1],
         }
 
     @classmethod
@@ -204,7 +229,8 @@ class EstimatedAttention(Explorer):
         cls, head: str, kernel: str, features: int, shrink: float
     ) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        one = _head(layer, number, shrink)
+        one = _head(cls._passage(), layer, number, shrink)
+        _, size = _shown(cls._passage())
         w = _projections(features, True)[0]
         near = performer_weights(one.q, one.k, kernel=kernel, projection=w)[0, 0]
         facts = (
@@ -214,8 +240,8 @@ class EstimatedAttention(Explorer):
             *one.norms,
         )
         return {
-            "estimate": signed_code(_picture(near), 12),
-            "full": signed_code(_picture(one.weights)),
+            "estimate": signed_code(_picture(near, size), 12),
+            "full": signed_code(_picture(one.weights, size)),
             "errors": np.log10(one.errors.clip(_LOWEST, _HIGHEST)),
             "mean": np.array([one.mean], dtype=np.float32),
             "facts": np.array(facts, dtype=np.float32).clip(max=6e4),
@@ -230,7 +256,7 @@ class EstimatedAttention(Explorer):
 
         figure = Figure(figsize=(7.2, 6.8), layout="constrained")
         grid = figure.add_gridspec(2, 2, height_ratios=(4, 3))
-        size, m = LENGTH // CELLS, controls["features"]
+        (_, size), m = _shown(cls._passage()), controls["features"]
         titles = {"full": cls._word("full"), "estimate": cls._said("still_estimate_now", m=m)}
         for column, (name, title) in enumerate(titles.items()):
             ax = figure.add_subplot(grid[0, column])
@@ -263,4 +289,10 @@ class EstimatedAttention(Explorer):
         error = Rounded(100 * float(frame["facts"][0]), 0)
         m = controls["features"]
         mean = Rounded(100 * float(frame["mean"][0]), 0)
-        return "alt", {"head": controls["head"], "n": LENGTH, "m": m, "error": error, "mean": mean}
+        return "alt", {
+            "head": controls["head"],
+            "n": cls._count(),
+            "m": m,
+            "error": error,
+            "mean": mean,
+        }

@@ -10,11 +10,14 @@ import { namer, TokenStrip } from "./front/tokens.mjs";
 
 /** @import { Coded, MakeView } from "./front/types.d.ts" */
 
+const WIDTH = 384;
+
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
   const { tokens, features } = facts;
   const n = tokens.length;
-  const band = n / features; // a feature is a band of rows or columns, so that all pictures have one size
+  // A feature is a band of rows or columns, so that all pictures have one size, where it comes out even.
+  const band = n % features ? 1 : n / features;
   const name = namer(tokens);
   let at = facts.start;
   /** @type {string[][]} */
@@ -28,19 +31,29 @@ export const view = ({ facts, words, say, choose }) => {
       onPick: (i, isFirm) => choose([i, at[1], null], isFirm),
     });
   /** @param {string} what @param {(pick: [number, number], isFirm: boolean) => void} onPick */
-  const matrix = (what, onPick) =>
+  const matrix = (what, onPick, rows = n, cols = n) =>
     new Matrix({
-      rows: n,
-      cols: n,
-      width: 384,
+      rows,
+      cols,
+      width: WIDTH,
       label: words.labelled(what, "help"),
       rowLabel: words(what),
       colLabel: words("axes"),
       onPick,
     });
   const [ofTemplate, ofRow] = [strip(), strip()];
-  const templates = matrix("templates", ([c, j], isFirm) => choose([at[0], feature(c), j], isFirm));
-  const mixtures = matrix("mixtures", ([i, c], isFirm) => choose([i, feature(c), null], isFirm));
+  const span = band * features;
+  const templates = matrix(
+    "templates",
+    ([c, j], isFirm) => choose([at[0], feature(c), j], isFirm),
+    span,
+  );
+  const mixtures = matrix(
+    "mixtures",
+    ([i, c], isFirm) => choose([i, feature(c), null], isFirm),
+    n,
+    span,
+  );
   const weights = matrix("weights", ([i, j], isFirm) => choose([i, at[1], j], isFirm));
   const full = matrix("full", ([i, j], isFirm) => choose([i, at[1], j], isFirm));
   const all = [templates, mixtures, weights, full];
@@ -77,15 +90,16 @@ export const view = ({ facts, words, say, choose }) => {
     start: facts.start,
     limits: [n, features, n],
     layout(width) {
-      for (const one of all) one.layout(shared(width, 2, 2));
+      const room = Math.min(shared(width, 2, 2), WIDTH);
+      for (const one of all) one.layout(room * Math.min(1, one.cols / one.rows));
     },
     draw(frame, _, theme) {
-      const [rows, columns] = [new Uint8Array(n * n), new Uint8Array(n * n)];
+      const [rows, columns] = [new Uint8Array(n * span), new Uint8Array(n * span)];
+      for (let c = 0, k = 0; c < span; c++)
+        for (let j = 0; j < n; j++, k++) rows[k] = frame.templates.values[feature(c) * n + j];
       for (let i = 0, k = 0; i < n; i++)
-        for (let j = 0; j < n; j++, k++) {
-          rows[k] = frame.templates.values[feature(i) * n + j];
-          columns[k] = frame.mixtures.values[i * features + feature(j)];
-        }
+        for (let c = 0; c < span; c++, k++)
+          columns[k] = frame.mixtures.values[i * features + feature(c)];
       templates.paint(rows, theme.ramp);
       mixtures.paint(columns, theme.ramp);
       weights.paint(frame.weights.values, theme.ramp);

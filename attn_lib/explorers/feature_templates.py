@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from numpy.typing import NDArray
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import (
     HEAD_NAMES,
     KNOWN_HEADS,
     head_label,
-    passage,
     shaded,
-    shown_tokens,
     spread,
 )
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._text import TextExplorer, of_head, shown_tokens
 from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.efficient import efficient_factors
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -35,11 +35,13 @@ __all__ = ["FEATURES", "LENGTH", "FeatureTemplates"]
 LENGTH, FEATURES = 64, 32
 
 
-class FeatureTemplates(Explorer):
+class FeatureTemplates(TextExplorer):
     """A trained head read as Efficient Attention: its templates, and every word's mixture of them.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     head : str
         Layer and head, as "2.9". The book carries six of the 72, one in each layer.
     sharpness : float
@@ -47,7 +49,7 @@ class FeatureTemplates(Explorer):
 
     Notes
     -----
-    `compute` returns:
+    `compute` returns, with fewer positions where the text is shorter:
 
     ``mixtures`` (64, 32) float32
         The shares of the features in each query.
@@ -123,18 +125,22 @@ class FeatureTemplates(Explorer):
     }
 
     @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        return {"head": of_head(cls.head, passage)}
+
+    @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = passage().tokens[:LENGTH]
         return {
-            "tokens": shown_tokens(LENGTH),
+            "tokens": shown_tokens(cls._pieces()),
             "features": FEATURES,
-            "start": [tokens.index("mouse"), 15, None],
+            "start": [*cls._start("mouse"), 15, None],
         }
 
     @classmethod
     def _frame(cls, head: str, sharpness: float) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        q, k, v = (x[:, :, :LENGTH] for x in passage().head(layer, number))
+        n = cls._count()
+        q, k, v = (x[:, :, :n] for x in cls._passage().head(layer, number))
         full = softmax_weights(q, k)[0, 0]
         mixtures, templates = (x[0, 0] for x in efficient_factors(sharpness * q, sharpness * k))
         weights = mixtures @ templates.mT
@@ -184,5 +190,5 @@ class FeatureTemplates(Explorer):
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         here, there = (Rounded(float(x), 1) for x in frame["spread"].mean(axis=1))
         error, mean = (Rounded(float(100 * x), 0) for x in frame["errors"])
-        numbers = {"features": FEATURES, "n": LENGTH, "here": here, "there": there}
+        numbers = {"features": FEATURES, "n": cls._count(), "here": here, "there": there}
         return "alt", {"head": controls["head"], **numbers, "error": error, "mean": mean}

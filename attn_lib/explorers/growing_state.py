@@ -4,7 +4,6 @@ Katharopoulos et al. 2020 (arXiv:2006.16236), by `attn_lib.mechanisms.linear_tra
 several feature maps, on the heads of `attn_lib.data`, which were not trained with it.
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,18 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attn_lib import costs
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import (
     head_options,
-    passage,
     random_weights,
     shaded,
-    shown_tokens,
     spread,
 )
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
+from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.linear_transformer import (
     linear_transformer_init_state,
@@ -59,12 +58,13 @@ def _enough(weights: Tensor) -> int:
 class _Reading:
     """One head with one feature map, token after token."""
 
-    def __init__(self, layer: int, head: int, name: str) -> None:
-        q, k, v = (x[:, :, :LENGTH] for x in passage().head(layer, head))
+    def __init__(self, passage: Passage, layer: int, head: int, name: str) -> None:
+        q, k, v = (x[:, :, :LENGTH] for x in passage.head(layer, head))
+        length = q.shape[2]
         phi = MAPS[name]
         state = linear_transformer_init_state(1, 1, WIDTH, WIDTH, feature_map=phi, eps=0.0)
         sums = []
-        for i in range(LENGTH):
+        for i in range(length):
             state, _ = linear_transformer_step(state, *(x[:, :, i : i + 1] for x in (q, k, v)))
             sums.append((state.values[0, 0], state.norm[0, 0]))
         self.values, self.norm = (torch.stack(x) for x in zip(*sums, strict=True))
@@ -75,7 +75,7 @@ class _Reading:
         self.weights = linear_transformer_weights(q, k, causal=True, feature_map=phi, eps=0.0)[0, 0]
         self.full = softmax_weights(q, k, causal=True)[0, 0]
         values, out = v[0, 0], self.full @ v[0, 0]
-        so_far = values.cumsum(dim=0) / torch.arange(1, LENGTH + 1)[:, None]
+        so_far = values.cumsum(dim=0) / torch.arange(1, length + 1)[:, None]
         miss = torch.stack([self.weights @ values - out, so_far - out])
         self.errors = miss.norm(dim=-1) / out.norm(dim=-1)
         self.spread = torch.stack([spread(self.weights), spread(self.full)])
@@ -87,16 +87,16 @@ class _Reading:
         return signed_code(torch.cat([values, norm], dim=-1).numpy(), _STEP)
 
 
-@functools.lru_cache(maxsize=32)
-def _reading(layer: int, head: int, name: str) -> _Reading:
-    return _Reading(layer, head, name)
+_reading = remembered(32)(_Reading)
 
 
-class GrowingState(Explorer):
+class GrowingState(TextExplorer):
     """The state of a causal Linear Transformer, token after token, and the weights it implies.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     head : str
         Layer and head, as "2.9". The book carries three of the 72.
     feature_map : {"elu", "relu", "square", "exp"}
@@ -106,7 +106,7 @@ class GrowingState(Explorer):
 
     Notes
     -----
-    `compute` returns:
+    `compute` returns, with fewer tokens where the text is shorter:
 
     ``state`` (32, 33) uint8
         The sum of φ(k_j)ᵀ v_j, and in the last column that of φ(k_j), each over its largest entry
@@ -208,26 +208,31 @@ class GrowingState(Explorer):
         ),
     }
 
+    longest: ClassVar[int] = LENGTH
+
+    @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        return {"head": of_head(cls.head, passage), "time": cls.time.up_to(cls._count(passage))}
+
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = passage().tokens[:LENGTH]
-        times = range(1, LENGTH + 1)
+        times = range(1, cls._count() + 1)
         state = costs.linear_transformer_state_numbers(WIDTH, features=WIDTH)
         return {
-            "tokens": shown_tokens(LENGTH),
+            "tokens": shown_tokens(cls._pieces()),
             "width": WIDTH,
             **SCALE,
             "kept": [
                 [state for _ in times],
                 [costs.kv_cache_bytes(t, WIDTH, WIDTH, itemsize=1) for t in times],
             ],
-            "start": [tokens.index("mice")],
+            "start": cls._start("mice"),
         }
 
     @classmethod
     def _frame(cls, head: str, feature_map: str, time: int) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        one = _reading(layer, number, feature_map)
+        one = _reading(cls._passage(), layer, number, feature_map)
         return {
             "state": one.state(time),
             "weights": shaded(one.weights),
@@ -258,14 +263,14 @@ class GrowingState(Explorer):
         figures.signed_matrix(wide, title=cls._word("state"), **labels, ax=ax)
         for k, name in enumerate(("weights", "full")):
             ax = figure.add_subplot(grid[0, 2 + 2 * k : 4 + 2 * k])
-            seen = np.arange(LENGTH)[:, None] < time
+            seen = np.arange(cls._count())[:, None] < time
             figures.matrix(frame[name] * seen, title=cls._word(name), ax=ax)
             figures.point(ax, time - 1)
         charts = {"chart": frame["spread"], "memory": np.array(cls._facts()["kept"])}
         names = (cls._word("name_full"), cls._word("name_near"))
         for k, (name, rows) in enumerate(charts.items()):
             ax = figures.curves(
-                np.arange(1, LENGTH + 1),
+                np.arange(1, cls._count() + 1),
                 dict(zip(names, rows[::-1], strict=True)),
                 xlabel=cls._word("chart_x"),
                 ylabel="",

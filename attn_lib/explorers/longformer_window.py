@@ -2,7 +2,7 @@
 
 Iz Beltagy, Matthew E. Peters, Arman Cohan. *Longformer: The Long-Document Transformer.* 2020,
 arXiv:2004.05150, section 3.1. The tokens are the first 64 of *Alice's Adventures in Wonderland*
-as `attn_lib.data` has them.
+as `attn_lib.data` has them, or of a reader's own text.
 """
 
 import functools
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attn_lib import masks
-from attn_lib.data import load_passage
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Positions, Range, Toggle
-from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import shown_tokens
+from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._text import TextExplorer, shown_tokens
 from attn_lib.explorers.words import Message
 
 if TYPE_CHECKING:
@@ -53,23 +53,25 @@ def steps_to_reach(mask: Matrix) -> NDArray[np.uint8]:
     return steps
 
 
-def _dense(mask: masks.Mask, causal: bool) -> Matrix:
+def _dense(mask: masks.Mask, causal: bool, n: int) -> Matrix:
     if causal:
         mask = masks.intersect(masks.causal(), mask)
-    allowed: Matrix = masks.dense(mask, LENGTH, LENGTH)[0, 0].numpy()
+    allowed: Matrix = masks.dense(mask, n, n)[0, 0].numpy()
     return allowed
 
 
 @functools.lru_cache(maxsize=1024)
-def _window_steps(window: int, dilation: int, causal: bool) -> NDArray[np.uint8]:
-    return steps_to_reach(_dense(masks.dilated(window, dilation), causal))
+def _window_steps(window: int, dilation: int, causal: bool, n: int) -> NDArray[np.uint8]:
+    return steps_to_reach(_dense(masks.dilated(window, dilation), causal, n))
 
 
-class LongformerWindow(Explorer):
+class LongformerWindow(TextExplorer):
     """The Longformer's pattern on 64 tokens, and what a stack of layers with it can carry.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     window : int
         Keys seen on each side, from 0 to 63; half of the paper's w.
     dilation : int
@@ -85,7 +87,7 @@ class LongformerWindow(Explorer):
     Notes
     -----
     `compute` returns arrays that neither `layers` nor `global_tokens` changes; the view looks the
-    chosen ones up.
+    chosen ones up. A shorter text has as many rows and columns as it has tokens.
 
     ``steps`` (64, 64) uint8
         Layers that j's content needs to reach i through the window alone; see `steps_to_reach`.
@@ -183,11 +185,15 @@ class LongformerWindow(Explorer):
     }
 
     @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        n = cls._count(passage)
+        return {"window": cls.window.up_to(n - 1), "global_tokens": cls.global_tokens.below(n)}
+
+    @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = load_passage(128).tokens[:LENGTH]
         return {
-            "tokens": shown_tokens(LENGTH),
-            "start": tokens.index("mouse"),
+            "tokens": shown_tokens(cls._pieces()),
+            "start": cls._start("mouse")[0],
             "never": NEVER,
         }
 
@@ -200,9 +206,10 @@ class LongformerWindow(Explorer):
         causal: bool,
         global_tokens: Sequence[int],
     ) -> dict[str, NDArray[Any]]:
-        everybody = _dense(masks.full(), causal)
+        n = cls._count()
+        everybody = _dense(masks.full(), causal, n)
         return {
-            "steps": _window_steps(window, dilation, causal).copy(),
+            "steps": _window_steps(window, dilation, causal, n).copy(),
             "as_key": everybody,
             "as_query": everybody,
         }
@@ -238,12 +245,12 @@ class LongformerWindow(Explorer):
             ]
             lower.add_collection(LineCollection(ends, colors=colours[kind], linewidths=0.7))
         for t, there in enumerate(rows):
-            rest = np.setdiff1d(np.arange(LENGTH), there)
+            rest = np.setdiff1d(np.arange(len(mask)), there)
             lower.scatter(rest, np.full(len(rest), t), s=2, color=grey, alpha=0.5, linewidths=0)
             lower.scatter(there, np.full(len(there), t), s=14, color=blue, linewidths=0)
         names = [cls._said("cone_layer", layer=layer) for layer in range(layers, 0, -1)]
         lower.set_yticks(range(layers + 1), [*names, cls._word("cone_text")])
-        lower.set(xlim=(-0.5, LENGTH - 0.5), ylim=(layers + 0.4, -0.4))
+        lower.set(xlim=(-0.5, len(mask) - 0.5), ylim=(layers + 0.4, -0.4))
         lower.tick_params(colors=grey, labelsize="small")
         lower.set_title(cls._word("still_cone_short"), color=grey, fontsize="small")
         lower.spines[:].set_visible(False)
@@ -258,7 +265,7 @@ class LongformerWindow(Explorer):
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
         mask, start = cls._mask(**controls), cls._facts()["start"]
         field = (steps_to_reach(mask)[start] <= controls["layers"]).sum()
-        sizes = {"n": LENGTH, "cells": LENGTH**2, "pairs": int(mask.sum())}
+        sizes = {"n": len(mask), "cells": mask.size, "pairs": int(mask.sum())}
         names = ("window", "dilation", "layers")
         chosen = {name: controls[name] for name in names}
         return "alt", {**chosen, **sizes, "token": start, "field": int(field)}
@@ -273,4 +280,4 @@ class LongformerWindow(Explorer):
         **_: object,
     ) -> Matrix:
         both = masks.union(masks.dilated(window, dilation), masks.global_tokens(global_tokens))
-        return _dense(both, causal)
+        return _dense(both, causal, cls._count())

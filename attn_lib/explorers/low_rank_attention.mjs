@@ -57,11 +57,12 @@ export const view = ({ facts, words, say, choose }) => {
   ]);
   const signed = (/** @type {number} */ code) => words.decimals(unsign(code, facts), 2);
 
-  /** The tokens of a cell's side: their places, the first and the last.
+  /** The tokens of a cell's side: their places, the first and the last; or the only one.
    * @param {State} state @param {number} k */
   const stretch = ({ length }, k) => {
     const size = length / n;
     const [first, last] = facts.stretches[length][k];
+    if (size === 1) return { places: `${k}`, text: first };
     return { places: `${k * size}–${k * size + size - 1}`, text: words("more", { first, last }) };
   };
 

@@ -5,7 +5,7 @@ The spectrum is the one of Wang et al. 2020 (arXiv:2006.04768), Figure 1, on the
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from attn_lib.data import Passage, load_passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import head_options, mean_error, random_weights
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
+from attn_lib.explorers._text import TextExplorer, in_cells, of_head, remembered, shown_tokens
 from attn_lib.explorers.words import Message, Rounded
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -47,18 +48,16 @@ def _blocks(length: int, rank: int) -> Tensor:
     return member / member.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
-def _stretches(length: int) -> list[list[str]]:
-    """Return the first and the last token of every cell."""
-    tokens = [token.removeprefix("##") for token in _passage(length).tokens]
-    size = length // CELLS
-    return [[tokens[k], tokens[k + size - 1]] for k in range(0, length, size)]
+def _stretches(tokens: Sequence[str], size: int) -> list[list[str]]:
+    """Return the first and the last token of every cell of so many."""
+    return [[tokens[k], tokens[k + size - 1]] for k in range(0, len(tokens), size)]
 
 
 class _Head:
     """One head on one passage, taken apart once."""
 
-    def __init__(self, length: int, layer: int, head: int) -> None:
-        self.q, self.k, v = _passage(length).head(layer, head)
+    def __init__(self, passage: Passage, length: int, layer: int, head: int) -> None:
+        self.q, self.k, v = (x[:, :, :length] for x in passage.head(layer, head))
         self.length, self.v = length, v[0, 0]
         self.weights = softmax_weights(self.q, self.k)[0, 0]
         self.out = self.weights @ self.v
@@ -109,23 +108,25 @@ class _Head:
 
     def picture(self, weights: Tensor) -> NDArray[Any]:
         """Return weights as 64 × 64 cells: mean over its queries, sum over its keys."""
-        size = self.length // CELLS
-        cells: NDArray[Any] = weights.view(CELLS, size, CELLS, size).sum(3).mean(1).numpy()
+        _, size = in_cells(self.length, CELLS)
+        count = self.length // size
+        cells: NDArray[Any] = weights.reshape(count, size, count, size).sum(3).mean(1).numpy()
         return cells
 
 
-@functools.lru_cache(maxsize=16)
-def _head(length: int, layer: int, head: int) -> _Head:
-    return _Head(length, layer, head)
+_head = remembered(16)(_Head)
 
 
-class LowRankAttention(Explorer):
+class LowRankAttention(TextExplorer):
     """A trained head's attention matrix, and three ways to make do with a rank of r.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     length : {128, 512}
-        Tokens of the passage.
+        Tokens of the passage. A text of your own has one length: its own, less up to 7 tokens
+        where it does not come out even.
     head : str
         Layer and head, as "5.5". At 128 tokens all 72 were captured, at 512 twelve.
     method : {"svd", "random", "linformer"}
@@ -139,7 +140,7 @@ class LowRankAttention(Explorer):
     -----
     `compute` returns:
 
-    ``rebuilt``, ``full`` (64, 64) uint8
+    ``rebuilt``, ``full`` (64, 64) uint8, or fewer
         The matrix of this rank and the head's own, see `signed_code`. A cell adds up the weights of
         its keys and averages its queries; ``rebuilt`` comes in coarser steps.
     ``spectrum`` (2, length) float32
@@ -242,21 +243,51 @@ class LowRankAttention(Explorer):
         " values by {mean} %), and {negative} % of the entries are negative.",
     }
 
+    own_words: ClassVar[Mapping[str, Message]] = {
+        "hint": "A cell is a query and a key. Weights below zero are orange.",
+        "cell": "Query {i} “{query}” on key {j} “{key}”: the head gives {full} of its weight, rank"
+        " {rank} about {rebuilt}.",
+    }
+
+    @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        length, size = in_cells(len(passage.tokens), CELLS)
+        own = cls.own_words if size == 1 else {}
+        return {
+            "length": cls.length.among({length: str(length)}, length),
+            "head": of_head(cls.head, passage),
+            "rank": cls.rank.up_to(length),
+            "words": {**cls.words, **own},
+        }
+
+    @classmethod
+    def _of_length(cls, length: int) -> Passage:
+        return _passage(length) if cls._own is None else cls._own
+
+    @classmethod
+    def _cells(cls) -> int:
+        """Return how many cells a matrix has in each direction, at every length."""
+        length, size = in_cells(cls.length.default_value, CELLS)
+        return length // size
+
     @classmethod
     def _facts(cls) -> dict[str, Any]:
+        texts = {n: cls._of_length(n).tokens[:n] for n in cls.length.options}
+        tokens = {n: [str(text) for text, _ in shown_tokens(text)] for n, text in texts.items()}
+        count = cls._cells()
         return {
-            "cells": CELLS,
+            "cells": count,
             **SCALE,
             "methods": list(METHODS),
             "errors": [_LOWEST, _HIGHEST],
-            "stretches": {str(length): _stretches(length) for length in _LENGTHS},
-            "start": [20, 8],
+            "stretches": {str(n): _stretches(text, n // count) for n, text in tokens.items()},
+            "start": [20, 8] if cls._own is None else [count // 2, count // 2 - 1],
         }
 
     @classmethod
     def _frame(cls, length: int, head: str, method: str, rank: int) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        one = _head(length, layer, number)
+        one = _head(cls._of_length(length), length, layer, number)
         rank = min(rank, length)
         near = one.rebuilt(method, rank)
         facts = (
@@ -284,7 +315,7 @@ class LowRankAttention(Explorer):
         figure = Figure(figsize=(7.2, 7.0), layout="constrained")
         upper, (spectrum, errors) = figure.subplots(2, 2, height_ratios=(4, 3))
         length, rank = controls["length"], min(controls["rank"], controls["length"])
-        size = length // CELLS
+        _, size = in_cells(length, CELLS)
         titles = {"full": cls._word("full"), "rebuilt": cls._said("still_rebuilt_now", rank=rank)}
         for ax, (name, title) in zip(upper, titles.items(), strict=True):
             values = signed_value(frame[name])

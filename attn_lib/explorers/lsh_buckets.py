@@ -5,7 +5,6 @@ Efficient Transformer.* ICLR 2020, arXiv:2001.04451, on the queries of a sentenc
 (`attn_lib.data`), which serve as queries and as keys.
 """
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import mean_error, passage, shaded, shown_tokens
+from attn_lib.explorers._explorer import Said
+from attn_lib.explorers._heads import mean_error, shaded
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.reformer import reformer_buckets, reformer_weights
 
@@ -30,11 +31,12 @@ LENGTH = 64
 ROUNDS = 8
 
 
-@functools.lru_cache(maxsize=512)
-def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
+@remembered(512)
+def _rounds(passage: Passage, head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
     """Return what the hashes of the eight rounds decide, and what each lets be computed."""
-    qk, v = _head(head)
-    weights = reformer_weights(qk, bucket_size=LENGTH)[0, 0].numpy()
+    qk, v = _head(passage, head)
+    n = qk.shape[2]
+    weights = reformer_weights(qk, bucket_size=n)[0, 0].numpy()
     # A new generator always starts in the same state.
     options = {"bucket_size": bucket_size, "num_hashes": ROUNDS}
     found = reformer_buckets(qk, generator=torch.Generator(), **options)
@@ -43,12 +45,12 @@ def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
     place = order.argsort(axis=-1)
     chunk = place // bucket_size
     exact = torch.from_numpy(weights) @ v[0, 0]
-    others = ~np.eye(LENGTH, dtype=bool)
+    others = ~np.eye(n, dtype=bool)
     together = (buckets[:, :, None] == buckets[:, None, :]) & others
     back = chunk[:, :, None] - chunk[:, None, :]
     seen = ((back == 0) | (back == 1)) & others
     union = np.logical_or.accumulate(seen, axis=0)
-    share = 100 / LENGTH
+    share = 100 / n
     return {
         "weights": weights.clip(0, 1).astype(np.float32),
         "bucket": buckets.astype(np.uint8),
@@ -61,7 +63,7 @@ def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
             np.int32
         ),
         "curves": np.stack(
-            [share * (weights * union).sum((1, 2)), 100 * union.sum((1, 2)) / LENGTH**2]
+            [share * (weights * union).sum((1, 2)), 100 * union.sum((1, 2)) / n**2]
         ).astype(np.float32),
         "errors": np.array(
             [_errors(weights, pairs, v[0, 0].numpy()) for pairs in (together, seen, union)],
@@ -71,10 +73,10 @@ def _rounds(head: str, bucket_size: int) -> dict[str, NDArray[Any]]:
     }
 
 
-def _head(head: str) -> tuple[Tensor, Tensor]:
+def _head(passage: Passage, head: str) -> tuple[Tensor, Tensor]:
     """Return the vectors that serve as queries and as keys, and the values."""
     layer, number = map(int, head.split("."))
-    q, _, v = (x[:, :, :LENGTH].double() for x in passage().head(layer, number))
+    q, _, v = (x[:, :, :LENGTH].double() for x in passage.head(layer, number))
     return q, v
 
 
@@ -93,11 +95,13 @@ def _errors(weights: NDArray[Any], allowed: NDArray[np.bool_], v: NDArray[Any]) 
     return found
 
 
-class LSHBuckets(Explorer):
+class LSHBuckets(TextExplorer):
     """Reformer attention on the first 64 tokens of a passage, step by step.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     picture : {"full", "sorted", "chunked", "computed"}
         All pairs; in the order of a round's buckets, with the pairs that share one; in the same
         order, with the pairs that chunks let through; and the union of all rounds so far.
@@ -110,7 +114,8 @@ class LSHBuckets(Explorer):
 
     Notes
     -----
-    `compute` returns, for the eight rounds whatever `rounds` is:
+    `compute` returns, for the eight rounds whatever `rounds` is, and with as many rows and columns
+    as a shorter text has tokens:
 
     ``weights`` (64, 64) float32
         Dense shared-QK attention: softmax of q_i · q_j / ‖q_j‖ over j ≠ i.
@@ -244,19 +249,26 @@ class LSHBuckets(Explorer):
     }
 
     @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        size = cls.bucket_size.up_to(cls._count(passage))
+        return {"bucket_size": size, "head": of_head(cls.head, passage)}
+
+    @classmethod
     def _facts(cls) -> dict[str, Any]:
+        n = cls._count()
         return {
-            "n": LENGTH,
-            "cells": LENGTH**2,
-            "tokens": shown_tokens(LENGTH),
-            "start": passage().tokens.index("mouse"),
+            "n": n,
+            "cells": n**2,
+            "tokens": shown_tokens(cls._pieces()),
+            "start": cls._start("mouse")[0],
         }
 
     @classmethod
     def _frame(
         cls, picture: str, rounds: int, bucket_size: int, head: str
     ) -> dict[str, NDArray[Any]]:
-        return {name: array.copy() for name, array in _rounds(head, bucket_size).items()}
+        found = _rounds(cls._passage(), head, bucket_size)
+        return {name: array.copy() for name, array in found.items()}
 
     @classmethod
     def _figure(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> "Figure":
@@ -265,11 +277,11 @@ class LSHBuckets(Explorer):
         from attn_lib import figures
         from attn_lib.explorers import _stills
 
-        last, size = controls["rounds"] - 1, controls["bucket_size"]
+        last, size, n = controls["rounds"] - 1, controls["bucket_size"], cls._count()
         order = frame["place"][last].argsort()
         bucket, chunk = frame["bucket"][last][order], frame["chunk"]
         back = chunk[: last + 1, :, None].astype(int) - chunk[: last + 1, None, :]
-        seen = ((back == 0) | (back == 1)) & ~np.eye(LENGTH, dtype=bool)
+        seen = ((back == 0) | (back == 1)) & ~np.eye(n, dtype=bool)
         weights = shaded(torch.from_numpy(frame["weights"]))  # fewer shades, fewer bytes
         ranked = weights[np.ix_(order, order)]
         pictures = [
@@ -292,11 +304,11 @@ class LSHBuckets(Explorer):
             figures.matrix(shown, dropped=~kept, title=title, **labels, ax=ax)
             figures.point(ax, place[query] if is_sorted else query)
         starts: list[int] = np.flatnonzero(np.diff(bucket, prepend=-1)).tolist()
-        for start, end in zip(starts, [*starts[1:], LENGTH], strict=True):
+        for start, end in zip(starts, [*starts[1:], n], strict=True):
             _stills.outline(figure.axes[1], start, start, end - start, end - start)
-        for start in range(0, LENGTH, size):
+        for start in range(0, n, size):
             before = max(0, start - size)
-            end = min(LENGTH, start + size)
+            end = min(n, start + size)
             _stills.outline(figure.axes[2], start, before, end - start, end - before)
         caught, share = frame["caught"][2, last], frame["curves"][1, last]
         errors = {"error": frame["errors"][2, last], "mean": frame["mean"][0]}

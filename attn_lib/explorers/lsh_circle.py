@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import passage, plain_tokens
+from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.reformer import reformer_buckets
 
@@ -102,10 +103,13 @@ def _ring(buckets: int) -> NDArray[np.uint8]:
 
 def _buckets(points: Tensor, buckets: int) -> NDArray[np.uint8]:
     """Hash into so many buckets; a new generator always starts in the same state."""
-    size = -(-points.shape[2] // buckets)
+    n = points.shape[2]
+    size = -(-n // buckets)
+    # As many chunks as buckets, so that there are as many buckets.
+    points = torch.nn.functional.pad(points, (0, 0, 0, size * buckets - n), value=1.0)
     options = {"bucket_size": size, "num_hashes": _ROUNDS}
     found = reformer_buckets(points, generator=torch.Generator(), **options)
-    return found[0, 0].numpy().astype(np.uint8)
+    return found[0, 0, :, :n].numpy().astype(np.uint8)
 
 
 @functools.cache
@@ -117,18 +121,18 @@ def _on_circle(buckets: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     return ring, measured.astype(np.float32)
 
 
-@functools.cache
-def _of_keys(head: str, buckets: int) -> dict[str, NDArray[Any]]:
+@remembered(288)
+def _of_keys(passage: Passage, head: str, buckets: int) -> dict[str, NDArray[Any]]:
     """Return a head's queries as unit keys: on two main axes, their buckets and their angles."""
     layer, number = map(int, head.split("."))
-    qk = passage().head(layer, number)[0][:, :, :_KEYS].double()
+    qk = passage.head(layer, number)[0][:, :, :_KEYS].double()
     keys = torch.nn.functional.normalize(qk[0, 0], dim=-1)
     found = _buckets(qk, buckets)
     degrees = (keys @ keys.mT).clamp(-1, 1).acos().rad2deg().numpy()
     _, _, axes = torch.linalg.svd(keys, full_matrices=False)
     axes = axes[:2] * axes[:2].sum(dim=-1, keepdim=True).sign()  # the sign is anybody's
     together = np.logical_or.accumulate(found[:, :, None] == found[:, None, :], axis=0)
-    pairs = ~np.eye(_KEYS, dtype=bool)
+    pairs = ~np.eye(len(keys), dtype=bool)
     near = np.rint(degrees / 5).astype(int)
     measured = np.full((_ROUNDS, len(ANGLES)), -1, dtype=np.float32)
     for place in range(len(ANGLES)):
@@ -143,11 +147,13 @@ def _of_keys(head: str, buckets: int) -> dict[str, NDArray[Any]]:
     }
 
 
-class LSHCircle(Explorer):
+class LSHCircle(TextExplorer):
     """Angular hashing: who shares a bucket with the chosen point, and how likely that was.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     points : {"circle", "0.0", …, "5.11"}
         36 points on a circle, or the queries of a layer and head as unit keys, the first 64 of a
         passage. The book carries 3 of the 72 heads, the kernel all of them.
@@ -264,13 +270,26 @@ class LSHCircle(Explorer):
         ),
     }
 
+    longest: ClassVar[int] = _KEYS
+    own_words: ClassVar[Mapping[str, Message]] = {"near": "Of its nearest, found"}
+
+    @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        queries = of_head(cls.points, passage)
+        names = {name: f"queries of {text}" for name, text in queries.options.items()}
+        start = next((name for name in _HEADS if name in names), queries.default_value)
+        circle = {"circle": cls.points.options["circle"]}
+        points = cls.points.among({**circle, **names}, start)
+        return {"points": points, "words": {**cls.words, **cls.own_words}}
+
     @classmethod
     def _facts(cls) -> dict[str, Any]:
+        n = cls._count()
         return {
-            "tokens": plain_tokens(_KEYS),
-            "near": 8,
+            "tokens": [text for text, _ in shown_tokens(cls._pieces())],
+            "near": min(8, n // 2),
             "angles": ANGLES.tolist(),
-            "most": max(_SPOTS, _KEYS),
+            "most": max(_SPOTS, n),
             "start": 4,
         }
 
@@ -279,7 +298,8 @@ class LSHCircle(Explorer):
         frame: dict[str, NDArray[Any]] = {"theory": _theory(buckets).copy()}
         if points != "circle":
             frame["ring"] = np.zeros((_ROUNDS, 0), dtype=np.uint8)
-            return frame | {name: x.copy() for name, x in _of_keys(points, buckets).items()}
+            found = _of_keys(cls._passage(), points, buckets)
+            return frame | {name: x.copy() for name, x in found.items()}
         ring, measured = _on_circle(buckets)
         turned = np.roll(ring, turn, axis=1)
         spots = np.arange(_SPOTS) * (360 // _SPOTS)

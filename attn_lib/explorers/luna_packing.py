@@ -5,7 +5,6 @@ Linear Unified Nested Attention.* 2021, arXiv:2106.01540. The heads are those of
 which were not trained with Luna; so P is computed from their keys, by k-means.
 """
 
-import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
+from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import (
     HEAD_NAMES,
     KNOWN_HEADS,
     head_label,
     mean_error,
-    passage,
     shaded,
-    shown_tokens,
 )
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -76,9 +75,9 @@ def centres(keys: Tensor, count: int) -> Tensor:
     return found.to(keys.dtype)
 
 
-def _blocks(rank: int) -> Tensor:
-    """Return the matrix that averages `rank` blocks of positions (rank, LENGTH)."""
-    block = torch.arange(LENGTH) * rank // LENGTH
+def _blocks(rank: int, length: int) -> Tensor:
+    """Return the matrix that averages `rank` blocks of positions (rank, length)."""
+    block = torch.arange(length) * rank // length
     member = torch.nn.functional.one_hot(block, rank).T.float()
     return member / member.sum(dim=-1, keepdim=True)
 
@@ -86,13 +85,13 @@ def _blocks(rank: int) -> Tensor:
 class _Head:
     """One head, packed and unpacked with every number of slots."""
 
-    def __init__(self, layer: int, head: int) -> None:
-        self.q, self.k, v = (x[:, :, :LENGTH] for x in passage().head(layer, head))
+    def __init__(self, passage: Passage, layer: int, head: int) -> None:
+        self.q, self.k, v = (x[:, :, :LENGTH] for x in passage.head(layer, head))
         self.v = v[0, 0]
         self.weights = softmax_weights(self.q, self.k)[0, 0]
         self.out = self.weights @ self.v
         self.mean = mean_error(self.out, self.v)
-        ranks = range(1, LENGTH + 1)
+        ranks = range(1, len(self.v) + 1)
         self.slots = [centres(self.k[0, 0], count) for count in ranks]
         left, values, right = torch.linalg.svd(self.weights)
         self.others = torch.tensor(
@@ -103,14 +102,14 @@ class _Head:
         )
 
     def luna(self, count: int, sharpness: float) -> tuple[Tensor, Tensor]:
-        """Return the pack (count, LENGTH) and the unpack (LENGTH, count)."""
+        """Return the pack (count, length) and the unpack (length, count)."""
         p = sharpness * self.slots[count - 1][None, None]
         pack = softmax_weights(p, self.k)
         return pack[0, 0], softmax_weights(self.q, pack @ self.k)[0, 0]
 
     def linformer(self, rank: int) -> Tensor:
         """Return Linformer's matrix with the means of blocks for its projections."""
-        blocks = _blocks(rank)
+        blocks = _blocks(rank, len(self.v))
         return linformer_weights(self.q, self.k, key_projection=blocks, value_projection=blocks)[
             0, 0
         ]
@@ -120,24 +119,24 @@ class _Head:
         return float((near @ self.v - self.out).norm() / self.out.norm())
 
 
-@functools.lru_cache(maxsize=16)
-def _head(layer: int, head: int) -> _Head:
-    return _Head(layer, head)
+_head = remembered(16)(_Head)
 
 
-@functools.lru_cache(maxsize=64)
-def _errors(layer: int, head: int, sharpness: float) -> NDArray[np.float32]:
-    one = _head(layer, head)
-    nested = [one.luna(count, sharpness) for count in range(1, LENGTH + 1)]
+@remembered(64)
+def _errors(passage: Passage, layer: int, head: int, sharpness: float) -> NDArray[np.float32]:
+    one = _head(passage, layer, head)
+    nested = [one.luna(count, sharpness) for count in range(1, len(one.v) + 1)]
     luna = [one.error(unpack @ pack) for pack, unpack in nested]
     return np.array([luna, *one.others.tolist()], dtype=np.float32)
 
 
-class LunaPacking(Explorer):
+class LunaPacking(TextExplorer):
     """A trained head through Luna's slots: pack, unpack, and the matrix that they make together.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     head : str
         Layer and head, as "2.9". The book carries six of the 72, one in each layer.
     slots : int
@@ -151,7 +150,7 @@ class LunaPacking(Explorer):
     values with the same weights, as if the pack's own projection were the identity and the
     unpack's the model's key and value projections. Linformer averages as many blocks of positions.
 
-    `compute` returns:
+    `compute` returns, with fewer tokens where the text is shorter:
 
     ``full``, ``luna``, ``linformer`` (48, 48) float32
         The head's weights, and those that come in their place; the last two, and the next two, in
@@ -247,20 +246,28 @@ class LunaPacking(Explorer):
         ),
     }
 
+    longest: ClassVar[int] = LENGTH
+
+    @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        return {
+            "head": of_head(cls.head, passage),
+            "slots": cls.slots.up_to(cls._count(passage)),
+        }
+
     @classmethod
     def _facts(cls) -> dict[str, Any]:
-        tokens = passage().tokens[:LENGTH]
         return {
-            "tokens": shown_tokens(LENGTH),
+            "tokens": shown_tokens(cls._pieces()),
             "methods": list(METHODS),
             "errors": [_LOWEST, _HIGHEST],
-            "start": [tokens.index("mouse"), tokens.index("mice")],
+            "start": cls._start("mouse", "mice"),
         }
 
     @classmethod
     def _frame(cls, head: str, slots: int, sharpness: float) -> dict[str, NDArray[Any]]:
         layer, number = (int(part) for part in head.split("."))
-        one = _head(layer, number)
+        one = _head(cls._passage(), layer, number)
         pack, unpack = one.luna(slots, sharpness)
         return {
             "full": one.weights.clamp(0, 1).numpy().copy(),
@@ -268,7 +275,7 @@ class LunaPacking(Explorer):
             "linformer": shaded(one.linformer(slots)),
             "pack": shaded(pack),
             "unpack": shaded(unpack),
-            "errors": _errors(layer, number, sharpness).copy(),
+            "errors": _errors(cls._passage(), layer, number, sharpness).copy(),
             "mean": np.array([one.mean], dtype=np.float32),
         }
 
@@ -296,7 +303,7 @@ class LunaPacking(Explorer):
             (unpack, "unpack", "still_unpack", (slot, token)),
             (pack, "pack", "still_pack", (token, slot)),
         ):
-            title = cls._said(said, slots=slots, n=LENGTH)
+            title = cls._said(said, slots=slots, n=cls._count())
             figures.matrix(frame[name], title=title, xlabel=x, ylabel=y, ax=ax)
         figures.point(unpack, query)
         unpack.set_aspect("auto")
@@ -304,7 +311,7 @@ class LunaPacking(Explorer):
         pack.set_aspect("auto")
         names = ("name_luna", "name_linformer", "name_best")
         figures.curves(
-            np.arange(1, LENGTH + 1),
+            np.arange(1, cls._count() + 1),
             {cls._word(name): row for name, row in zip(names, frame["errors"], strict=True)},
             xlabel=cls._word("chart_x"),
             ylabel=cls._word("chart"),
@@ -332,7 +339,7 @@ class LunaPacking(Explorer):
         errors = 100 * frame["errors"][:, controls["slots"] - 1]
         return "alt", {
             "head": controls["head"],
-            "n": LENGTH,
+            "n": cls._count(),
             "slots": controls["slots"],
             **{name: Rounded(float(x), 0) for name, x in zip(METHODS, errors, strict=True)},
             "mean": Rounded(100 * float(frame["mean"][0]), 0),

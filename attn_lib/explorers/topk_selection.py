@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
-from attn_lib.explorers._explorer import Explorer, Said
-from attn_lib.explorers._heads import (
-    HEADS,
-    LAYERS,
-    mean_error,
-    passage,
-    plain_tokens,
-    shown_tokens,
-)
+from attn_lib.explorers._explorer import Said
+from attn_lib.explorers._heads import HEADS, LAYERS, mean_error
 from attn_lib.explorers._pack import Coding
+from attn_lib.explorers._text import TextExplorer, of_layer_and_head, plain_tokens, shown_tokens
 from attn_lib.explorers.words import Message, Plural, Rounded
 from attn_lib.mechanisms.explicit_sparse import explicit_sparse_attention, explicit_sparse_weights
 from attn_lib.mechanisms.softmax import softmax_attention, softmax_weights
@@ -36,11 +32,13 @@ LENGTH = 64
 STEP = 1 / 16
 
 
-class TopKSelection(Explorer):
+class TopKSelection(TextExplorer):
     """Explicit Sparse Transformer on the first 64 tokens of a passage.
 
     Parameters
     ----------
+    passage : Passage, optional
+        A text of your own, from `attn_lib.data.read`; the library's if not given.
     topk : int
         Keys that a query keeps, from 1 to 64.
     layer : int
@@ -50,7 +48,7 @@ class TopKSelection(Explorer):
 
     Notes
     -----
-    `compute` returns:
+    `compute` returns, with as many rows and columns as a shorter text has tokens:
 
     ``weights`` (64, 64) float32
         The weights of full attention, a row a query.
@@ -152,20 +150,27 @@ class TopKSelection(Explorer):
     }
 
     @classmethod
+    def _fitted(cls, passage: Passage) -> dict[str, Any]:
+        topk = cls.topk.up_to(cls._count(passage))
+        return {"topk": topk, **of_layer_and_head(cls.layer, cls.head, passage)}
+
+    @classmethod
     def _facts(cls) -> dict[str, Any]:
+        n = cls._count()
         return {
-            "n": LENGTH,
-            "cells": LENGTH**2,
-            "tokens": shown_tokens(LENGTH),
-            "start": passage().tokens.index("mouse"),
+            "n": n,
+            "cells": n**2,
+            "tokens": shown_tokens(cls._pieces()),
+            "start": cls._start("mouse")[0],
         }
 
     @classmethod
     def _frame(cls, topk: int, layer: int, head: int) -> dict[str, NDArray[Any]]:
-        q, k, v = (x[:, :, :LENGTH].double() for x in passage().head(layer, head))
+        n = cls._count()
+        q, k, v = (x[:, :, :n].double() for x in cls._passage().head(layer, head))
         full = softmax_weights(q, k)
         chosen = explicit_sparse_weights(q, k, topk=topk) > 0
-        order, scores = _ranked(layer, head)
+        order, scores = _ranked(q[0, 0], k[0, 0])
         exact = softmax_attention(q, k, v)
         miss = explicit_sparse_attention(q, k, v, topk=topk) - exact
         moved = miss.norm(dim=-1) / exact.norm(dim=-1)
@@ -190,11 +195,11 @@ class TopKSelection(Explorer):
         from attn_lib.explorers import _stills
 
         topk, query = controls["topk"], cls._facts()["start"]
-        dropped = np.ones((LENGTH, LENGTH), dtype=bool)
+        dropped = np.ones_like(frame["weights"], dtype=bool)
         np.put_along_axis(dropped, frame["order"][:, :topk].astype(int), False, 1)
         figure = Figure(figsize=(7.2, 9.2), layout="constrained")
         upper, lower = figure.subplots(2, 1, height_ratios=(5, 1))
-        tokens = plain_tokens(LENGTH)
+        tokens = plain_tokens(cls._pieces())
         ax = figures.matrix(frame["weights"], tokens=tokens, dropped=dropped, ax=upper)
         figures.point(ax, query)
         blue, _, _, pink, *_, grey = figures.PALETTE
@@ -209,7 +214,7 @@ class TopKSelection(Explorer):
         _stills.bars(
             lower,
             scores,
-            [blue if rank < topk else pink for rank in range(LENGTH)],
+            [blue if rank < topk else pink for rank in range(len(scores))],
             base=float(np.floor(frame["scores"].min())),
             xlabel=cls._word("still_rank"),
             title=cls._word("still_scores"),
@@ -224,16 +229,15 @@ class TopKSelection(Explorer):
         names = ("layer", "head", "topk")
         return "alt", {
             **{name: controls[name] for name in names},
-            "n": LENGTH,
+            "n": cls._count(),
             "mass": Rounded(100 * float(frame["mass"].mean()), 0),
             "moved": Rounded(100 * float(frame["head_moved"][0]), 0),
             "mean": Rounded(100 * float(frame["head_mean"][0]), 0),
         }
 
 
-def _ranked(layer: int, head: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _ranked(q: Tensor, k: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Return the keys of each query by falling score, earlier ones first, and their scores."""
-    q, k, _ = (x[0, 0, :LENGTH].double() for x in passage().head(layer, head))
     scores = (q.shape[-1] ** -0.5 * q) @ k.mT
     ranked, order = torch.sort(scores, dim=-1, descending=True, stable=True)
     rounded = (ranked / STEP).round() * STEP

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from attn_lib._checks import check_choice, check_positive_int
+from attn_lib._checks import check_choice, check_positive_int, is_autocast_on
 from attn_lib.layers._heads import Heads
 from attn_lib.mechanisms import linformer_attention, reformer_attention, softmax_attention
-from attn_lib.numerics.autocast import is_autocast_on
 
 __all__ = [
     "LengthProjection",

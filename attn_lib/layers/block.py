@@ -154,7 +154,7 @@ class TransformerBlock(nn.Module):
         -------
         Tensor, shape (batch, length, embed_dim)
         """
-        check_tokens("x", x, "the block", self.attention.out.weight)
+        check_tokens("x", x, "the block", self.attention_norm.weight)
         out: Tensor
         if self.norm in ("post", "deep"):
             scale = self.residual_scale

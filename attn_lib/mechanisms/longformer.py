@@ -225,7 +225,7 @@ def longformer_weights(
 
 
 def _checked_dilations(dilation: int | _Integers, heads: int) -> list[int]:
-    if isinstance(dilation, int | Integral):  # NumPy's too
+    if isinstance(dilation, (int, Integral)):  # NumPy's too
         return [check_positive_int("dilation", dilation)] * heads
     given = _listed("dilation", dilation, "an int or ")
     steps = [check_positive_int("dilation", step) for step in given]

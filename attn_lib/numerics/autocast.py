@@ -7,26 +7,12 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["is_autocast_on", "outside_autocast"]
+from attn_lib._checks import is_autocast_on
+
+__all__ = ["outside_autocast"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-def is_autocast_on(device: torch.device) -> bool:
-    """Return whether ``torch.autocast`` is on for tensors on `device`.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    bool
-        False on devices that know no autocast, such as ``meta``.
-    """
-    kind = device.type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def outside_autocast(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -6,16 +6,28 @@ A loop over blocks, or a branch on what a tensor holds, is hidden in an operator
 
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_type_hints
 
 import torch
 from torch import Tensor, library, nn
 
-from attn_lib.numerics.autocast import is_autocast_on
+from attn_lib._checks import is_autocast_on
 
 __all__ = ["Operator", "first_derivatives_only", "map_over_batch", "register"]
 
 _LIBRARY = library.Library("attn_lib", "FRAGMENT")
+
+# How the language of torch's operators writes a type. `torch.library` reads annotations, too, but
+# older versions take none of Python's own sequences.
+_WRITTEN = {
+    Tensor: "Tensor",
+    Tensor | None: "Tensor?",
+    bool: "bool",
+    int: "SymInt",
+    float: "float",
+    str: "str",
+    Sequence[int]: "SymInt[]",
+}
 
 
 class Operator:
@@ -62,7 +74,7 @@ class Operator:
         instead: str,
         shared: bool = False,
     ) -> None:
-        schema = library.infer_schema(forward, mutates_args=())
+        schema = _schema(forward)
         arguments, results = schema[1:].rsplit(") -> ", 1)
         count = arguments.count(",") + 1
         back_arguments = f"Tensor grad_out, {arguments}" + "".join(
@@ -146,6 +158,14 @@ class _Stop(_Passing):
         _refuse(*ctx.said)
 
 
+def _schema(function: Callable[..., tuple[Tensor, ...]]) -> str:
+    """Return what a function takes and returns in the language of torch's operators."""
+    types = get_type_hints(function)
+    results = ", ".join(["Tensor"] * len(get_args(types.pop("return"))))
+    arguments = ", ".join(f"{_WRITTEN[kind]} {name}" for name, kind in types.items())
+    return f"({arguments}) -> ({results})"
+
+
 def _like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
@@ -175,12 +195,14 @@ def register(
         Of the same arguments, in their order.
     """
     if schema is None:
-        schema = library.infer_schema(function, mutates_args=())
+        schema = _schema(function)
     arguments, results = schema.rsplit(" -> ", 1)
     alone = results.count("Tensor") == 1  # torch fixes the lengths in a tuple of one
 
     def packed(found: tuple[Tensor, ...]) -> Any:
-        return found[0] if alone else tuple(found)
+        # The code that a compiler writes relies on the strides of what `shapes` returns.
+        laid_out = tuple(x.contiguous() for x in found)
+        return laid_out[0] if alone else laid_out
 
     def compute(*given: Any) -> tuple[Tensor, ...]:
         device = next(x.device for x in given if isinstance(x, Tensor))

@@ -58,8 +58,8 @@ def environment(request, wheel):
     def make(name):
         pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
         if name == "colab":
-            # Colab has its own versions of all others; these three are heavy and must not vary.
-            lines = re.findall(r"(?m)^(?:torch|numpy|matplotlib)==\S+", pins)
+            # Colab has its own versions of all others; these are heavy and must not vary.
+            lines = re.findall(r"(?m)^(?:torch|numpy|matplotlib|transformers)==\S+", pins)
             lines += re.findall(r"(?m)^--\S.*", pins)
             pins = "\n".join([*lines, *COLAB]) + "\n"
         key = hashlib.sha256(f"{sys.version}\n{pins}".encode()).hexdigest()[:12]
@@ -77,7 +77,7 @@ def environment(request, wheel):
             packages = COLAB if name == "colab" else ["ipykernel"]
             pip(
                 *("install", "--quiet", "--no-compile", "--constraint", str(constraints)),
-                *(str(wheel), "nbclient", *packages),
+                *(f"attn_lib[huggingface] @ {wheel.as_uri()}", "nbclient", *packages),
                 python=python,
             )
             (folder / "made").touch()

@@ -49,7 +49,7 @@ export class RankedBars {
   scale(low, high) {
     const { width, height, left, right, top, bottom } = SIZE;
     this.y = (/** @type {number} */ value) =>
-      height - bottom - ((value - low) / (high - low)) * (height - top - bottom);
+      height - bottom - ((value - low) / (high - low || 1)) * (height - top - bottom);
     this.axes.replaceChildren();
     for (const value of [low, ...(low < 0 && high > 0 ? [0] : []), high]) {
       const y = this.y(value);

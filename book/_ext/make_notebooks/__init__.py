@@ -13,6 +13,7 @@ read               `book` (settings, contents, pages), `parsing`, `labels` (what
 inline markup      `inline`, `roles`, `references`, `bibliography`, `formulas`
 blocks             `blocks`, `directives`, `files` (pictures and code), `tables`, `definitions`;
                    `lines` and `edits` put the results back among the lines they came from
+                   `own_text` (a cell that the page has not)
 write              `cells` (one page's), `install` (the first), `notebook` (all pages), `command`
 =================  =================================================================================
 

@@ -22,6 +22,7 @@ from .edits import Code, Cut, Edit, Heading, Piece, Works, rewritten, spliced
 from .formulas import display, environment
 from .inline import inline, substitution
 from .lines import blank_ends_removed, head_of
+from .own_text import own_text
 from .parsing import closing
 from .references import check_html
 from .tables import table
@@ -214,6 +215,11 @@ def _nothing(block: Block) -> list[Edit]:
     return [Edit(block.start, block.end, [])]
 
 
+def _comment(block: Block) -> list[Edit]:
+    code = own_text(block.token.content, block.place) if block.is_top else None
+    return block.becomes_piece(code) if code else _nothing(block)
+
+
 def _cut(block: Block) -> list[Edit]:
     return block.becomes_piece(Cut())
 
@@ -259,7 +265,7 @@ READ: dict[str, Callable[[Block], list[Edit]]] = {
     "amsmath": _environment,
     "front_matter": _nothing,
     "myst_target": _nothing,
-    "myst_line_comment": _nothing,
+    "myst_line_comment": _comment,
     "myst_block_break": _cut,
     "html_block": _html,
     "substitution_block": _substitution,

@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from .edits import Code, Heading, Piece, Works
 from .lines import blank_ends_removed
+from .own_text import OWN_TEXT
 
 __all__ = ["cells", "code_metadata"]
 
@@ -72,7 +73,8 @@ class _Cells:
 
     def add_code(self, code: Code) -> None:
         metadata = code_metadata(code.tags)
-        self.cells.append(new_code_cell(code.source, id=self.next_id("code"), metadata=metadata))
+        kind = OWN_TEXT if OWN_TEXT in code.tags else "code"
+        self.cells.append(new_code_cell(code.source, id=self.next_id(kind), metadata=metadata))
 
     def next_id(self, kind: str) -> str:
         stem = f"{self.section}-{kind}"

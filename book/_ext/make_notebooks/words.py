@@ -30,6 +30,9 @@ class Words:
     adding: str
     offline: str
     library: str
+    own_text: str
+    own_text_needs: str
+    own_text_sentence: str
     notes: str
     works_cited: str
     terms: str
@@ -69,6 +72,11 @@ ENGLISH = Words(
     offline="No network? Run on a like machine that has one: {command}\n"
     "Then bring the folder wheels here: pip install --no-index --find-links wheels attn_lib",
     library="The library is in",
+    own_text="Your own text: type another sentence below, then run this cell. The model knows"
+    " English best.",
+    own_text_needs="The first time, delete the # before %pip: it brings the model (84 MB) and"
+    " changes nothing else.",
+    own_text_sentence="The dog slept until the old clock woke the dog.",
     notes="Notes",
     works_cited="Works cited",
     terms="Terms used here",
