@@ -153,12 +153,14 @@ def test_a_signature_has_the_types_that_the_docstring_has_not() -> None:
 
 
 def test_an_explorers_signature_has_its_controls() -> None:
-    from attn_lib.explorers import LSHCircle
+    from attn_lib.explorers import LSHCircle, SparsePatterns
 
     assert signed("class", LSHCircle, "(*args, **kwargs)", None) == (
-        "(*, points='circle', buckets=4, rounds=1, turn=0)",
+        "(*, passage=None, points='circle', buckets=4, rounds=1, turn=0)",
         None,
     )
+    arguments, _ = signed("class", SparsePatterns, "(*args, **kwargs)", None)
+    assert arguments.startswith("(*, pattern='strided', ")
 
 
 def test_a_modules_formulas_stay_as_they_are() -> None:

@@ -84,8 +84,10 @@ def sign(
 ) -> tuple[str | None, str | None] | None:
     """Write a signature: with the types that the docstring leaves out, with a widget's controls."""
     if what == "class" and hasattr(value, "controls"):
-        defaults = (f"{key}={control.default_value!r}" for key, control in value.controls().items())
-        return f"(*, {', '.join(defaults)})", None
+        given = inspect.signature(value.__init__).parameters.values()
+        named = {one.name: one.default for one in given if one.kind == one.KEYWORD_ONLY}
+        named |= {key: control.default_value for key, control in value.controls().items()}
+        return f"(*, {', '.join(f'{key}={default!r}' for key, default in named.items())})", None
     if what not in {"class", "function", "method"} or arguments is None:
         return None
     text = inspect.getdoc(value) or ""

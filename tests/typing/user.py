@@ -71,9 +71,10 @@ from attn_lib.data import (
     load_decoding,
     load_measurements,
     load_passage,
+    read,
 )
 from attn_lib.exercises import agree, kindly, numbers_made
-from attn_lib.explorers import LSHCircle, SparsePatterns
+from attn_lib.explorers import AttentionOnText, LSHCircle, SparsePatterns
 
 
 def every_mechanism(q: Tensor, k: Tensor, v: Tensor, real: Tensor) -> None:
@@ -218,6 +219,7 @@ def look_at_data() -> None:
     assert_type(measured.rows[0].ms, float | None)
     assert_type(load_decoding().rows[0].ms, float)
     assert_type(load_book(), str)
+    assert_type(read("My own words.", max_tokens=128), Passage)
     assert_type(single_file("performer"), str)
 
     load_passage(64)  # type: ignore[arg-type]
@@ -229,6 +231,7 @@ def draw(weights: Tensor) -> None:
     assert_type(figures.curves([1, 2], {"ours": [3.0, 4.0]}, xlabel="n", ylabel="ms"), Axes)
     circle = LSHCircle(buckets=8)
     circle.buckets = 4
+    assert_type(AttentionOnText(passage=load_passage(128), layer=0), AttentionOnText)
     frame = SparsePatterns.compute(stride=16)
     assert_type(frame["local"].shape, tuple[Any, ...])
 
