@@ -61,6 +61,24 @@ def real():
     return (torch.arange(LENGTH) < torch.tensor([[LENGTH], [13]])).long()
 
 
+def _sharpen(model):
+    """Make scores large enough that masks and scales matter."""
+    with torch.no_grad():
+        for module in model.modules():
+            if hasattr(module, "weight") and module.weight.dim() == 2:
+                module.weight.mul_(8)
+
+
+def _both(model, **inputs):
+    """Return the outputs with the model's own attention, and with softmax in its place."""
+    outs = []
+    for implementation in ("eager", "attn_lib_softmax"):
+        model.set_attn_implementation(implementation)
+        with torch.no_grad():
+            outs.append(model(**inputs)[0])
+    return outs
+
+
 # torch's encoder
 
 
@@ -183,12 +201,41 @@ def test_a_window_is_refused(page, ids):
         model(input_ids=ids)
 
 
-def test_another_scale_is_refused(page, ids):
-    config = transformers.GraniteConfig(**GROUPED, attention_multiplier=0.1)
-    model = transformers.GraniteModel(config)
+def test_another_scale_is_kept(page, ids):
+    config = transformers.GraniteConfig(**GROUPED, attention_multiplier=1.7)
+    model = transformers.GraniteModel(config).eval()
+    _sharpen(model)
+    assert_close(*_both(model, input_ids=ids), rtol=1e-4, atol=1e-4)
+
+
+def test_a_bias_for_positions_is_refused(page, ids):
+    sizes = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 1, "num_heads": 4}
+    model = transformers.T5EncoderModel(transformers.T5Config(vocab_size=128, **sizes))
     model.set_attn_implementation("attn_lib_softmax")
-    with pytest.raises(NotImplementedError, match=r"attend has no scaling = 0\.1"):
+    with pytest.raises(NotImplementedError, match="attend has no position_bias"):
         model(input_ids=ids)
+
+
+def test_a_model_that_says_in_the_call_that_it_is_causal_is(page, ids):
+    """CLIP's text model does, and its layers say the opposite."""
+    config = transformers.CLIPTextConfig(**SMALL, eos_token_id=2, bos_token_id=1)
+    model = transformers.CLIPTextModel(config).eval()
+    _sharpen(model)
+    assert_close(*_both(model, input_ids=ids), rtol=1e-4, atol=1e-4)
+
+
+def test_a_decoder_that_its_configuration_makes_an_encoder_is_one(page, ids):
+    config = transformers.LlamaConfig(**GROUPED, is_causal=False)
+    model = transformers.LlamaModel(config).eval()
+    _sharpen(model)
+    assert_close(*_both(model, input_ids=ids), rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_keeps_its_own_attention_is_found_out(page):
+    sizes = {"vocab_size": 128, "hidden_size": 64, "n_layer": 1, "n_head": 4}
+    model = transformers.BloomModel(transformers.BloomConfig(**sizes)).eval()
+    with pytest.raises(AssertionError):
+        page["read"](model, "attn_lib_softmax")
 
 
 def test_a_cap_on_the_scores_is_refused(page):
@@ -196,6 +243,7 @@ def test_a_cap_on_the_scores_is_refused(page):
     q, k, v = torch.randn(3, 1, 2, 5, 8)
     module = nn.Identity()
     module.is_causal = True
+    module.config = None
     attention(module, q, k, v, None, sliding_window=None)
     with pytest.raises(NotImplementedError, match="attend has no softcap, no s_aux"):
         attention(module, q, k, v, None, softcap=50.0, s_aux=torch.ones(2))
@@ -213,7 +261,9 @@ def test_a_mask_for_single_queries_is_refused(page, ids):
     model = MODELS["bert"]()
     model.set_attn_implementation("attn_lib_softmax")
     mask = torch.zeros(2, 1, LENGTH, LENGTH)
-    with pytest.raises(NotImplementedError, match="attend has no mask for single queries"):
+    with pytest.raises(
+        NotImplementedError, match="attend has no mask that differs from query to query"
+    ):
         model(input_ids=ids, attention_mask=mask)
 
 
