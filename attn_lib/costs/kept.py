@@ -39,7 +39,7 @@ def kept_numbers(
     causal: bool = False,
     **options: int | str,
 ) -> int:
-    """Numbers that one head keeps of n tokens, for the queries that are still to come.
+    """Numbers that one head keeps of n tokens, for the query of the last one and all later ones.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def kept_numbers(
     head_dim, value_dim : int
         Widths of a key and of a value, in numbers.
     causal : bool
-        Whether the queries to come are those of later tokens.
+        Whether a query is that of a token and sees no later ones. If not, all n tokens are read
+        before the first query, and any query may come.
     **options
         The mechanism's own: `pattern` ("strided" if not given), `stride`, `summary`; `topk`;
         `window`, `dilation`; `bucket_size`, `num_hashes`; `rank`; `features`; `p_len`.
@@ -66,9 +67,9 @@ def kept_numbers(
         softmax, explicit_sparse,      n (d + e)
         reformer, sparse_transformer,
         longformer
-        causal longformer              min(n, window · dilation) (d + e)
-        causal fixed pattern           summaries, and the block that is not
-                                       full yet, times (d + e)
+        causal longformer              min(n, window · dilation + 1) (d + e)
+        causal fixed pattern           (d + e) for every token of the last
+                                       block, and every earlier summary
         linformer                      rank (d + e)
         luna                           p_len e
         causal luna                    p_len (d + e) + 1
@@ -197,10 +198,10 @@ def _state_numbers(
 
 def _keys_kept(mechanism: str, n: int, causal: bool, options: Mapping[str, int]) -> int:
     if causal and mechanism == "longformer":
-        return min(n, options["window"] * options["dilation"])
+        return min(n, options["window"] * options["dilation"] + 1)
     if causal and mechanism == "sparse_transformer" and options["summary"]:
-        blocks, rest = divmod(n, options["stride"])
-        return blocks * options["summary"] + rest
+        blocks, place = divmod(n - 1, options["stride"])
+        return blocks * options["summary"] + place + 1
     return n
 
 
