@@ -17,6 +17,7 @@ from torch import Tensor
 from attn_lib.data._decoding import Decoding, DecodingRow, load_decoding
 from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
 from attn_lib.data._pages import PageResults, load_page_results
+from attn_lib.data._tasks import TaskResults, TaskRow, load_task_results
 from attn_lib.data._training import TrainingRun, TrainingRuns, load_training_runs
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Measurements",
     "PageResults",
     "Passage",
+    "TaskResults",
+    "TaskRow",
     "TrainingRun",
     "TrainingRuns",
     "load_book",
@@ -33,6 +36,7 @@ __all__ = [
     "load_measurements",
     "load_page_results",
     "load_passage",
+    "load_task_results",
     "load_training_runs",
 ]
 
