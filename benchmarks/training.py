@@ -94,8 +94,10 @@ def train(
     **adam
         Options of ``torch.optim.Adam``.
     """
-    optimizer = torch.optim.Adam(model.parameters(), **adam)
-    losses, accuracies = [], []
+    optimizer, done = torch.optim.Adam(model.parameters(), **adam), 0
+    # One tensor from the start: a small one left behind by every step would keep the heap from
+    # ever giving back what lies between them.
+    seen = torch.empty(2, steps, device=next(model.parameters()).device)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = schedule(step)
@@ -105,8 +107,9 @@ def train(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.detach())
-        accuracies.append(right(scores.detach(), answers))
-        if (step + 1) % every == 0 and torch.stack(accuracies[-every:]).mean() >= stop:
+        seen[0, step], seen[1, step] = loss.detach(), right(scores.detach(), answers)
+        done = step + 1
+        if done % every == 0 and seen[1, done - every : done].mean() >= stop:
             break
-    return Trained(torch.stack(losses).cpu(), torch.stack(accuracies).cpu())
+    losses, accuracies = seen[:, :done].cpu()
+    return Trained(losses, accuracies)

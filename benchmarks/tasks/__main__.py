@@ -7,6 +7,7 @@ import datetime
 import json
 import multiprocessing
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
@@ -135,11 +136,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{len(rows)} rows are there; {stage or 'nothing'}: {len(jobs)} models are left")
         return 0
     context = multiprocessing.get_context("spawn")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ProcessPoolExecutor(args.jobs, mp_context=context) as pool:
-        while (left := grid.missing(rows))[1]:
-            for row in _train_all(pool, left[1], left[0], args.device):
-                rows.append(row)
-                _write(path, head, rows)
+        try:
+            while (left := grid.missing(rows))[1]:
+                for row in _train_all(pool, left[1], left[0], args.device):
+                    rows.append(row)
+                    _write(path, head, rows)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
     _write(path, head, rows)
     print(f"written to {path}")
     return 0

@@ -61,9 +61,10 @@ class Size:
 class Task:
     """A task; `sizes[rate_at]` is the one at which the rates are tried.
 
-    `knobs` are the places of the knob's values that are tried; `last` is the size that only the
-    best of them is tried at. `stop` is the accuracy in training at which a model is good enough;
-    a task without it is judged by its loss. A test has at least so many `answers`.
+    `knobs` are the places of the knob's values that are tried; without `heads` only the middle one
+    where the knob is the width of a head. `last` is the size that only the best of them is tried
+    at. `stop` is the accuracy in training at which a model is good enough; a task without it is
+    judged by its loss. A test has at least so many `answers`.
     """
 
     name: str
@@ -72,9 +73,16 @@ class Task:
     sizes: tuple[Size, ...]
     rate_at: int = 0
     knobs: tuple[int, ...] = (0, 1, 2)
+    heads: bool = True
     last: Size | None = None
     stop: float | None = None
     answers: int = 16_384
+
+    def values(self, mechanism: str) -> list[int]:
+        """Return the values of a mechanism's knob that are tried."""
+        knob = KNOBS[mechanism]
+        places = self.knobs if self.heads or knob.name != "head_dim" else (1,)
+        return [knob.values[place] for place in places]
 
 
 @dataclass(frozen=True)
@@ -180,10 +188,10 @@ class Grid:
         yield (
             "sizes",
             [
-                Job(task, size, name, KNOBS[name].values[place], rates[task, name], seed)
+                Job(task, size, name, value, rates[task, name], seed)
                 for task, name in self._subjects()
                 for size in task.sizes
-                for place in task.knobs
+                for value in task.values(name)
                 for seed in range(self.seeds)
             ],
         )
@@ -195,7 +203,8 @@ class Grid:
         yield "last", jobs
 
     def _rate_trials(self, task: Task, mechanism: str) -> list[Job]:
-        value = KNOBS[mechanism].values[task.knobs[len(task.knobs) // 2]]
+        values = task.values(mechanism)
+        value = values[len(values) // 2]
         size = task.sizes[task.rate_at]
         return [Job(task, size, mechanism, value, rate, 0) for rate in self.rates]
 
@@ -220,7 +229,7 @@ class Grid:
             jobs = (Job(task, task.sizes[-1], mechanism, value, rate, k) for k in range(self.seeds))
             return round(sum(there[job.key]["train_accuracy"] for job in jobs) / self.seeds, 2)
 
-        return max((KNOBS[mechanism].values[place] for place in task.knobs), key=merit)
+        return max(task.values(mechanism), key=merit)
 
 
 def absent(grid: Grid) -> list[dict[str, str]]:
@@ -238,8 +247,8 @@ def absent(grid: Grid) -> list[dict[str, str]]:
 
 
 def _recall(causal: bool) -> Task:
-    sizes = (Size(4, 8, 32, 600), Size(16, 32, 16, 600), Size(64, 128, 8, 600))
-    return Task("recall", causal, 1, sizes, rate_at=1, last=Size(256, 512, 4, 800), stop=0.995)
+    sizes = (Size(4, 8, 32, 400), Size(16, 32, 16, 800), Size(64, 128, 8, 600))
+    return Task("recall", causal, 1, sizes, rate_at=2, last=Size(256, 512, 4, 800), stop=0.995)
 
 
 FULL = Grid(
@@ -252,12 +261,13 @@ FULL = Grid(
             True,
             2,
             (Size(8, 33, 32, 800), Size(24, 49, 32, 800), Size(40, 65, 32, 800)),
-            rate_at=1,
+            rate_at=2,
+            heads=False,
             stop=0.995,
         ),
         Task("letters", True, 1, (Size(64, 64, 16, 600),)),
     ),
-    rates=(3e-4, 1e-3, 3e-3, 1e-2),
+    rates=(1e-3, 3e-3, 1e-2, 3e-2),
     seeds=3,
 )
 QUICK = Grid(
