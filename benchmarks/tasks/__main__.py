@@ -144,9 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     rows.append(row)
                     _write(path, head, rows)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
+            pool.shutdown(
+                cancel_futures=True
+            )  # the models that are being trained come to their end
             raise
         finally:
             signal.signal(signal.SIGTERM, before)
