@@ -64,12 +64,13 @@ def right(scores: Tensor, answers: Tensor) -> Tensor:
 
 def train(
     model: nn.Module,
-    batches: Callable[[torch.Generator], Batch],
+    batches: Callable[[int, torch.Generator], Batch],
     *,
     steps: int,
     schedule: Callable[[int], float],
     draw: torch.Generator,
     stop: float = math.inf,
+    stop_from: int = 0,
     every: int = 50,
     **adam: Any,
 ) -> Trained:
@@ -80,17 +81,19 @@ def train(
     model : nn.Module
         Gives ``(batch, length, symbols)`` scores for what a batch holds.
     batches : callable
-        Draws the batch of a step; fresh ones at every step, where there is no end of them.
+        Draws the batch of a step, counted from 0, from the generator `draw`.
     steps : int
         At most.
     schedule : callable
-        The learning rate of a step, counted from 0.
+        The learning rate of a step.
     draw : torch.Generator
         Handed to `batches`.
     stop : float
         Stop after `every` steps whose accuracy was at least this in the mean.
+    stop_from : int
+        The first step that counts for this.
     every : int
-        How often that is looked at.
+        How often it is looked at.
     **adam
         Options of ``torch.optim.Adam``.
     """
@@ -101,7 +104,7 @@ def train(
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = schedule(step)
-        x, answers = batches(draw)
+        x, answers = batches(step, draw)
         scores = model(x)
         loss = cross_entropy(scores.flatten(0, 1), answers.flatten(), ignore_index=UNASKED)
         optimizer.zero_grad()
@@ -109,7 +112,8 @@ def train(
         optimizer.step()
         seen[0, step], seen[1, step] = loss.detach(), right(scores.detach(), answers)
         done = step + 1
-        if done % every == 0 and seen[1, done - every : done].mean() >= stop:
+        latest = seen[1, done - every : done]
+        if done % every == 0 and done - every >= stop_from and latest.mean() >= stop:
             break
     losses, accuracies = seen[:, :done].cpu()
     return Trained(losses, accuracies)

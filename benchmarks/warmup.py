@@ -110,7 +110,7 @@ def train(
     model = CharacterModel(int(book.max()) + 1, norm, depth)
     trained = training.train(
         model,
-        lambda draw: _batch(book[:-HELD_OUT], BATCH, draw),
+        lambda _, draw: _batch(book[:-HELD_OUT], BATCH, draw),
         steps=steps,
         schedule=training.rise_and_stay(rate, warmup),
         draw=torch.Generator().manual_seed(seed),

@@ -116,7 +116,7 @@ def recall(pairs=2, steps=30, **options):
     )
     trained = training.train(
         model,
-        partial(data.stacked_recall, pairs, 8),
+        lambda _, draw: data.stacked_recall(pairs, 8, draw),
         steps=steps,
         schedule=training.rise_and_stay(0.01, 5),
         draw=seeded(0),
@@ -142,6 +142,8 @@ def test_it_stops_where_it_is_good_enough_and_nowhere_else():
     assert torch.equal(at_once.losses, recall(steps=4)[1].losses)
     _, late = recall(steps=20, stop=1.1, every=4)
     assert late.steps == 20
+    _, from_then = recall(steps=20, stop=0.0, stop_from=5, every=4)
+    assert from_then.steps == 12
 
 
 def test_only_what_is_asked_counts():
@@ -305,6 +307,20 @@ def test_the_last_size_is_for_the_best_value_and_of_equals_the_least():
         assert (stage, [job.value for job in jobs]) == ("last", [best])
 
 
+def test_easier_sizes_take_turns_in_the_first_third():
+    size = plan.Size(16, 32, 8, 30, easier=(2, 4))
+    assert [size.at(step) for step in (0, 1, 2, 3, 9)] == [
+        (2, 64),
+        (4, 32),
+        (16, 8),
+        (2, 64),
+        (2, 64),
+    ]
+    assert {size.at(step) for step in range(10, 30)} == {(16, 8)}
+    assert size.easier_steps == 10
+    assert {plan.Size(4, 8, 2, 30).at(step) for step in range(30)} == {(4, 2)}
+
+
 def test_the_whole_grid_tries_what_it_promises():
     tasks = {(task.name, task.causal): task for task in plan.FULL.tasks}
     for causal in (False, True):
@@ -319,7 +335,7 @@ def test_the_whole_grid_tries_what_it_promises():
     for task, _ in plan.FULL._subjects():
         for size in (*task.sizes, *filter(None, [task.last])):
             draws, _, _ = batches_of(plan.Job(task, size, "softmax", 32, 1e-3, 0))
-            assert draws(2, seeded(0))[1].shape == (2, size.length)
+            assert draws(size.value, 2, seeded(0))[1].shape == (2, size.length)
 
 
 # The command, and the loader

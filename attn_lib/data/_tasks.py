@@ -22,8 +22,8 @@ class TaskRow:
     causal : bool
         Whether a position sees earlier ones only.
     size : int
-        Of the task: pairs to be recalled, blanks between what is copied and where, words that are
-        memorised, or letters in a window.
+        Of the task: pairs to be recalled, blanks between what is copied and where, words in a
+        sequence whose answers are memorised, or letters in a window.
     mechanism : str
         A name in `attn_lib.catalog.MECHANISMS`.
     knob : str

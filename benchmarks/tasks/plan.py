@@ -49,12 +49,30 @@ KNOBS: Mapping[str, Knob] = {
 
 @dataclass(frozen=True)
 class Size:
-    """One size of a task: what it is called by, the length, and the budget."""
+    """One size of a task: what it is called by, the length, and the budget.
+
+    In the first third of the steps the `easier` sizes take turns with this one, with as many
+    answers in a batch.
+    """
 
     value: int
     length: int
     batch: int
     steps: int
+    easier: tuple[int, ...] = ()
+
+    @property
+    def easier_steps(self) -> int:
+        """How many steps that is."""
+        return self.steps // 3 if self.easier else 0
+
+    def at(self, step: int) -> tuple[int, int]:
+        """Return what is asked at a step, and the batch."""
+        value = self.value
+        if step < self.easier_steps:
+            turns = (*self.easier, value)
+            value = turns[step % len(turns)]
+        return value, self.batch * self.value // value
 
 
 @dataclass(frozen=True)
@@ -247,13 +265,18 @@ def absent(grid: Grid) -> list[dict[str, str]]:
 
 
 def _recall(causal: bool) -> Task:
-    sizes = (Size(4, 8, 32, 400), Size(16, 32, 16, 800), Size(64, 128, 8, 600))
-    return Task("recall", causal, 1, sizes, rate_at=2, last=Size(256, 512, 4, 800), stop=0.995)
+    sizes = (
+        Size(4, 8, 32, 400),
+        Size(16, 32, 16, 800, easier=(4,)),
+        Size(64, 128, 8, 600, easier=(4, 16)),
+    )
+    last = Size(256, 512, 4, 600, easier=(4, 16, 64))
+    return Task("recall", causal, 1, sizes, rate_at=2, last=last, stop=0.995)
 
 
 FULL = Grid(
     tasks=(
-        Task("memorisation", False, 1, (Size(256, 32, 32, 600),), knobs=(1,), stop=0.995),
+        Task("memorisation", False, 1, (Size(32, 32, 32, 600),), knobs=(1,), stop=0.995),
         _recall(False),
         _recall(True),
         Task(
@@ -272,9 +295,15 @@ FULL = Grid(
 )
 QUICK = Grid(
     tasks=(
-        Task("memorisation", False, 1, (Size(256, 5, 2, 2),), knobs=(1,), stop=0.995, answers=64),
+        Task("memorisation", False, 1, (Size(5, 5, 2, 2),), knobs=(1,), stop=0.995, answers=64),
         Task(
-            "recall", False, 1, (Size(2, 4, 2, 2),), last=Size(3, 6, 2, 2), stop=0.995, answers=64
+            "recall",
+            False,
+            1,
+            (Size(2, 4, 2, 2),),
+            last=Size(3, 6, 2, 2, easier=(2,)),
+            stop=0.995,
+            answers=64,
         ),
         Task("copying", True, 2, (Size(1, 26, 2, 2),), knobs=(1,), stop=0.995, answers=64),
         Task("letters", True, 1, (Size(7, 7, 2, 2),), knobs=(0,), answers=64),

@@ -23,27 +23,24 @@ __all__ = ["batches_of", "run"]
 TRAINED_ON = 128_000  # letters; the rest of the book is for testing
 DIGITS = 4
 
-Source = Callable[[int, torch.Generator], Batch]
+Source = Callable[[int, int, torch.Generator], Batch]
+"""Draws a batch of a size of the task, of so many sequences."""
 
 
 def batches_of(job: Job) -> tuple[Source, Source, int | None]:
     """Return what draws batches to train on and to test on, and how many symbols there are."""
-    size = job.size
     match job.task.name:
         case "recall":
-            source = partial(data.stacked_recall, size.value)
-            return source, source, None
+            return data.stacked_recall, data.stacked_recall, None
         case "copying":
-            source = partial(data.selective_copying, size.value)
-            return source, source, data.SYMBOLS + 3
+            return data.selective_copying, data.selective_copying, data.SYMBOLS + 3
         case "memorisation":
-            source = partial(data.memorisation, size.length)
-            return source, source, data.WORDS
+            return data.memorisation, data.memorisation, data.WORDS
         case "letters":
             text = data.letters()
-            first, rest = text[:TRAINED_ON], text[TRAINED_ON:]
-            seen, unseen = (partial(data.windows, part, size.length) for part in (first, rest))
-            return seen, unseen, int(text.max()) + 1
+            seen, unseen = text[:TRAINED_ON], text[TRAINED_ON:]
+            symbols = int(text.max()) + 1
+            return partial(data.windows, seen), partial(data.windows, unseen), symbols
     raise ValueError(f"task must be a known one, got {job.task.name!r}")
 
 
@@ -74,16 +71,16 @@ def run(job: Job, device: str = "cpu") -> dict[str, Any]:
 
     trained = training.train(
         model,
-        lambda draw: there(seen(job.size.batch, draw)),
+        lambda step, draw: there(seen(*job.size.at(step), draw)),
         steps=job.size.steps,
         schedule=training.rise_and_fall(job.rate, job.size.steps),
         draw=torch.Generator().manual_seed(job.seed),
         stop=math.inf if job.task.stop is None else job.task.stop,
+        stop_from=job.size.easier_steps,
     )
     train_loss, train_accuracy = trained.last(50)
-    test_loss, test_accuracy = _test(
-        model, lambda batch, draw: there(unseen(batch, draw)), job.task.answers
-    )
+    draw = partial(unseen, job.size.value)
+    test_loss, test_accuracy = _test(model, lambda *how: there(draw(*how)), job.task.answers)
     measured = {
         "train_loss": train_loss,
         "train_accuracy": train_accuracy,
@@ -105,7 +102,9 @@ def _rounded(value: float) -> float | None:
 
 
 @torch.no_grad()
-def _test(model: nn.Module, unseen: Source, count: int) -> tuple[float, float]:
+def _test(
+    model: nn.Module, unseen: Callable[[int, torch.Generator], Batch], count: int
+) -> tuple[float, float]:
     """Return loss and accuracy over at least `count` answers, all alike."""
     draw = torch.Generator().manual_seed(99)
     asked = int((unseen(1, torch.Generator().manual_seed(0))[1] != UNASKED).sum())
