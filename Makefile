@@ -23,7 +23,7 @@ TOOLS := node_modules/.made
 BIOME := $(NODE) node_modules/@biomejs/biome/bin/biome
 TSC := $(NODE) node_modules/typescript/bin/tsc
 
-.PHONY: help env book test soak bench pages stable notebooks serve browser front front-check clean
+.PHONY: help env book test soak bench pages tasks stable notebooks serve browser front front-check clean
 
 help:
 	@echo 'make book       build the book into $(HTML)'
@@ -34,6 +34,7 @@ help:
 	@echo 'make notebooks  write notebooks/ from the chapters in book/'
 	@echo 'make bench      measure every mechanism beside its peers (ARGS=--resume goes on where it stopped)'
 	@echo 'make pages      train again what the chapters train, where their cells have changed'
+	@echo 'make tasks      train every mechanism on small tasks, and go on where it stopped (ARGS=--jobs=2 for two at a time)'
 	@echo 'make stable     print what the chapters print otherwise with other threads or processors (ARGS=04 for one)'
 	@echo 'make env        make $(VENV), the environment that all of these use'
 	@echo 'make clean      remove what the other targets built, except $(VENV)'
@@ -99,6 +100,9 @@ bench: $(STAMP)
 
 pages: $(STAMP)
 	$(RUN) -m benchmarks.pages --stale $(ARGS)
+
+tasks: $(STAMP)
+	$(RUN) -m benchmarks.tasks --resume $(ARGS)
 
 stable: $(STAMP)
 	$(RUN) -m tests.stability $(ARGS)

@@ -27,7 +27,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from attn_lib.data import load_book
 from attn_lib.layers import TransformerStack
-from benchmarks import record
+from benchmarks import record, training
 
 __all__ = ["CharacterModel", "main", "train"]
 
@@ -108,19 +108,14 @@ def train(
     """
     torch.manual_seed(seed)
     model = CharacterModel(int(book.max()) + 1, norm, depth)
-    optimizer = torch.optim.Adam(model.parameters())
-    draw = torch.Generator().manual_seed(seed)
-    losses = []
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / max(warmup, 1))
-        text, answer = _batch(book[:-HELD_OUT], BATCH, draw)
-        loss = _loss(model(text), answer)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.detach())
-    means = torch.stack(losses)[: steps // EVERY * EVERY].view(-1, EVERY).mean(dim=1)
+    trained = training.train(
+        model,
+        lambda _, draw: _batch(book[:-HELD_OUT], BATCH, draw),
+        steps=steps,
+        schedule=training.rise_and_stay(rate, warmup),
+        draw=torch.Generator().manual_seed(seed),
+    )
+    means = trained.losses[: steps // EVERY * EVERY].view(-1, EVERY).mean(dim=1)
     unseen = _batch(book[-HELD_OUT:], 64, torch.Generator().manual_seed(0))
     setting = {"norm": norm, "rate": rate, "warmup": warmup, "seed": seed}
     return {**setting, "losses": _rounded(means), **_look_inside(model, *unseen)}

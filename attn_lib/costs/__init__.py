@@ -5,6 +5,7 @@ multiply-adds, and its weight another value_dim for the value it brings; a multi
 operations. Counts are for one head and one item of a batch.
 """
 
+from attn_lib.costs.kept import kept_numbers, read_numbers
 from attn_lib.costs.pairs import (
     attention_flops,
     explicit_sparse_flops,
@@ -37,6 +38,7 @@ __all__ = [
     "cosformer_state_numbers",
     "efficient_flops",
     "explicit_sparse_flops",
+    "kept_numbers",
     "kv_cache_bytes",
     "linear_transformer_flops",
     "linear_transformer_state_numbers",
@@ -48,6 +50,7 @@ __all__ = [
     "luna_state_numbers",
     "performer_flops",
     "performer_state_numbers",
+    "read_numbers",
     "reformer_hash_flops",
     "reformer_scores",
     "softmax_scores",

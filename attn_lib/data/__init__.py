@@ -12,6 +12,7 @@ from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
 from attn_lib.data._pages import PageResults, load_page_results
 from attn_lib.data._passages import Passage, load_passage
 from attn_lib.data._reading import read
+from attn_lib.data._tasks import TaskResults, TaskRow, load_task_results
 from attn_lib.data._training import TrainingRun, TrainingRuns, load_training_runs
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "Measurements",
     "PageResults",
     "Passage",
+    "TaskResults",
+    "TaskRow",
     "TrainingRun",
     "TrainingRuns",
     "load_book",
@@ -28,6 +31,7 @@ __all__ = [
     "load_measurements",
     "load_page_results",
     "load_passage",
+    "load_task_results",
     "load_training_runs",
     "read",
 ]
