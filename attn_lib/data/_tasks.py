@@ -78,7 +78,7 @@ class TaskRow:
 
     @property
     def kept_by_all_heads(self) -> int:
-        """Numbers that the layer keeps: `heads` times `kept`."""
+        """`heads` times `kept`, for all heads of the layer."""
         return self.heads * self.kept
 
 

@@ -25,12 +25,31 @@ __all__ = ["WIDTH", "Transformer", "extras", "parameters"]
 WIDTH, FF = 64, 256
 
 
+class Divided(nn.Linear):
+    """A projection to queries that are divided by √head_dim."""
+
+    def __init__(self, num_heads: int) -> None:
+        super().__init__(WIDTH, WIDTH)
+        nn.init.zeros_(self.bias)
+        self.scale = (WIDTH // num_heads) ** -0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the queries."""
+        return self.scale * super().forward(x)
+
+
 class LunaWithSlots(nn.Module):
-    """Luna's layer with the extra sequence of its own, which it starts from in every layer."""
+    """Luna's layer with an extra sequence of its own, which every block starts from.
+
+    The queries of the causal form are divided by √head_dim, as in the authors' code and not as in
+    the paper; see `attn_lib.mechanisms.luna`. Undivided, rates above 0.003 made recall worse.
+    """
 
     def __init__(self, num_heads: int, *, p_len: int, causal: bool) -> None:
         super().__init__()
         self.layer = LunaAttention(WIDTH, num_heads, causal=causal)
+        if causal:
+            self.layer.query = Divided(num_heads)
         self.p = nn.Parameter(torch.randn(p_len, WIDTH))
 
     def forward(self, x: Tensor, key_mask: Tensor | None = None) -> Tensor:
