@@ -172,11 +172,7 @@ def test_search_finds_a_page(
     page.locator(".bd-sidebar-primary .search-button-field").click()
     page.locator("#pst-search-dialog input").fill(words)
     page.keyboard.press("Enter")
-    page.wait_for_selector("#search-results ul.search li a")
-    links = page.locator("#search-results ul.search li a").evaluate_all(
-        "links => links.map(link => link.getAttribute('href'))"
-    )
-    assert any(wanted in link for link in links)
+    page.wait_for_selector(f'#search-results ul.search li a[href*="{wanted}"]')
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
