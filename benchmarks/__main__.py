@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler tells the terminal when it starts
+
 import torch
 
 from benchmarks import record
@@ -62,7 +64,13 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds of timing a row and length, if three rounds fit (60)",
     )
     parser.add_argument("--threads", type=int, default=_threads(), help="threads (all)")
-    parser.add_argument("--no-memory", action="store_true", help="skip peak memory")
+    memory = parser.add_mutually_exclusive_group()
+    memory.add_argument("--no-memory", action="store_true", help="skip peak memory")
+    memory.add_argument(
+        "--memory-only",
+        action="store_true",
+        help="weigh again what was timed; goes with --merge or --resume, and beside other work",
+    )
     parser.add_argument("--flex", action="store_true", help="also FlexAttention (slow to compile)")
     parser.add_argument("--no-peers", action="store_true", help="ours and full SDPA alone")
     parser.add_argument("--quick", action="store_true", help="tiny lengths, to try the harness")
@@ -101,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             "--no-peers would drop the peers' rows from the file: not with --merge, --resume"
         )
+    if args.memory_only and not (args.merge or args.resume):
+        parser.error("--memory-only must come with --merge or --resume")
     rows = _chosen(args.only)
     if args.list:
         for row in rows:
@@ -169,7 +179,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     session = Session(document, run, options, save=save, say=say)
     try:
-        session.measure(rows, skip_done=args.resume)
+        if args.memory_only:
+            session.weigh(rows)
+        else:
+            session.measure(rows, skip_done=args.resume)
     except KeyboardInterrupt:
         say("interrupted; what was measured is kept, --resume goes on" if recorded else "stopped")
         return 130

@@ -1,14 +1,16 @@
-"""When to stop growing a row, decided from what its smaller sizes took."""
+"""When to stop growing a row, decided from what its smaller sizes took, and what rounds count."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
 
-__all__ = ["available_bytes", "predict", "rounds_for"]
+__all__ = ["MIN_ROUNDS", "available_bytes", "predict", "rounds_for", "steady_rounds"]
 
 MIN_ROUNDS = 3
+SPREAD = 0.15
+"""How much longer than in its fastest round the baseline may take in a round that counts."""
 
 
 def predict(measured: Mapping[int, float], n: int) -> float | None:
@@ -32,6 +34,22 @@ def rounds_for(seconds_per_round: float, wanted: int, budget: float) -> int:
     """Return the rounds that fit the budget: at most ``wanted``, at least three (or ``wanted``)."""
     fitting = int(budget / seconds_per_round) if seconds_per_round > 0 else wanted
     return max(min(wanted, MIN_ROUNDS), min(wanted, fitting))
+
+
+def steady_rounds(baselines: Sequence[Sequence[float]]) -> list[bool]:
+    """Say of each round whether it counts, from what the baseline's passes took in every round.
+
+    A round in which the machine was busy with something else shows in the baseline. At least three
+    rounds count: the steadiest, if no more are steady. Without a baseline nothing is said.
+    """
+    if not baselines:
+        return []
+    worst = [
+        max(took / least for took, least in zip(round_, map(min, baselines), strict=True))
+        for round_ in zip(*baselines, strict=True)
+    ]
+    bound = max(1 + SPREAD, sorted(worst)[min(MIN_ROUNDS, len(worst)) - 1])
+    return [one <= bound for one in worst]
 
 
 def available_bytes() -> int | None:

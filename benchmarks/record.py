@@ -29,7 +29,7 @@ __all__ = [
     "write",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STATUSES = ("ok", "over limit", "failed", "absent")
 
 Document = dict[str, Any]
@@ -43,8 +43,16 @@ _ROW_KEYS = {
     "reason": str,
     "run": int,
 }
-_PEAKS = ("peak_mb", "peak_method")
-_FIGURES = ("ms", "ratio", "baseline_ms", "peak_mb", "largest_tensor_mb")
+_PEAKS = ("peak_mb", "peak_method", "peak_run")
+_FIGURES = (
+    "ms",
+    "ratio",
+    "baseline_ms",
+    "peak_mb",
+    "largest_tensor_mb",
+    "limit_ms",
+    "limit_share",
+)
 
 
 def machine(threads: int) -> dict[str, Any]:
@@ -98,6 +106,7 @@ def new_document(device: str) -> Document:
         "runs": [],
         "checks": [],
         "absent": [],
+        "limits": [],
         "rows": [],
     }
 
@@ -137,7 +146,7 @@ def replace(
         kept.append(row)
     document["rows"] = kept
     document["rows"].sort(key=lambda one: (one["mechanism"], one["n"]))
-    used = {one["run"] for one in document["rows"]}
+    used = {one[key] for one in document["rows"] for key in ("run", "peak_run")}
     latest = max(one["id"] for one in document["runs"])
     document["runs"] = [one for one in document["runs"] if one["id"] in {*used, latest}]
 

@@ -34,17 +34,21 @@ from benchmarks.peers import (
     sdpa_luna,
     x_transformers,
 )
+from benchmarks.settings import (
+    BUCKET_SIZE,
+    FEATURES,
+    NUM_HASHES,
+    P_LEN,
+    RANK,
+    STRIDE,
+    SUMMARY,
+    TOPK,
+    WINDOW,
+)
 from benchmarks.spec import Call, Implementation, Row, dense, ours, qkv
 
 __all__ = ["ROWS"]
 
-STRIDE, SUMMARY = 64, 8
-TOPK = 64
-WINDOW = 256
-RANK = 256
-P_LEN = 128
-BUCKET_SIZE, NUM_HASHES = 64, 4
-FEATURES = 256
 PROJECTION = torch.randn(FEATURES, 64, generator=torch.Generator().manual_seed(2))
 
 

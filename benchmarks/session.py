@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from benchmarks import record
-from benchmarks.limits import available_bytes, predict, rounds_for
+from benchmarks.entries import fill, line_of, new_entry
+from benchmarks.limits import MIN_ROUNDS, available_bytes, predict, rounds_for, steady_rounds
+from benchmarks.machine import Limits, Load
 from benchmarks.measure import Case, check, quartiles, timed, watched
 from benchmarks.memory import OutOfMemory, measure_peak
 from benchmarks.peers import BASELINE
-from benchmarks.spec import PASSES, Absent, Implementation, Row, qkv
+from benchmarks.profiles import profiled, sentence
+from benchmarks.spec import BATCH, HEAD_DIM, HEADS, PASSES, Absent, Implementation, Row, qkv
+from benchmarks.work import WORK, moved_bytes, of_pass
 
 __all__ = ["Options", "Session"]
 
 PROBES = (1024, 2048)
 MEMORY_SHARE = 0.7
 PEAK_OVER_LARGEST = 4.0
+ENOUGH = 0.6
+"""The share of the machine's limit below which a row of ours says where its time goes."""
 
 Key = tuple[str, str]
 
@@ -36,6 +44,7 @@ class Options:
     threads: int = 1
     flags: frozenset[str] = frozenset()
     peers: bool = True
+    profile: bool = True
 
 
 @dataclass
@@ -69,6 +78,7 @@ class Session:
         self._history: dict[tuple[str, str, str], _History] = {}
         self._bytes = available_bytes()
         self._spent: dict[tuple[str, int], float] = {}
+        self._once: dict[tuple[int, str], float] = {}
 
     def measure(self, rows: Sequence[Row], *, skip_done: bool = False) -> None:
         """Check and measure every row at every length."""
@@ -96,6 +106,25 @@ class Session:
             entries = self._measure_length(row, n, present[name])
             self._spent[name, n] = time.perf_counter() - start
             record.replace(self.document, name, n, entries)
+            self.save()
+
+    def weigh(self, rows: Sequence[Row]) -> None:
+        """Measure again the memory of what was timed, and nothing else."""
+        found = {
+            (row.mechanism, one.name): (row, one) for row in rows for one in row.implementations
+        }
+        waiting = [
+            entry
+            for entry in self.document["rows"]
+            if entry["status"] == "ok" and (entry["mechanism"], entry["implementation"]) in found
+        ]
+        for number, entry in enumerate(waiting, 1):
+            name = ", ".join(
+                str(entry[key]) for key in ("mechanism", "implementation", "n", "pass")
+            )
+            self.say(f"[{number}/{len(waiting)}] {name}: memory")
+            row, one = found[entry["mechanism"], entry["implementation"]]
+            self._weigh(row, one, entry["n"], entry["pass"], entry)
             self.save()
 
     def _time_left(self, waiting: Sequence[tuple[Row, int]]) -> str:
@@ -126,7 +155,7 @@ class Session:
                 verdict = check(row, implementation)
             except Exception as error:
                 expected = isinstance(error, ImportError | Absent)
-                reason = _line(error) if expected else f"{type(error).__name__}: {_line(error)}"
+                reason = line_of(error) if expected else f"{type(error).__name__}: {line_of(error)}"
                 self._absent(row, implementation, reason)
                 self.wrong = self.wrong or implementation is row.ours
                 continue
@@ -155,21 +184,111 @@ class Session:
         self, row: Row, n: int, present: Sequence[Implementation]
     ) -> list[dict[str, Any]]:
         entries = {
-            (one.name, pass_): self._entry(row, one, n, pass_)
+            (one.name, pass_): new_entry(row, one, n, pass_, self.run)
             for one in present
             for pass_ in PASSES
         }
         if self.options.memory:
             self.say("  peak memory, each call in a process of its own")
+        load = Load()
+        baseline = self._baseline_once(n)
         cases: dict[str, Case] = {}
         times: dict[Key, list[float]] = {}
-        for row_, one in self._with_baseline(row, present):
+        for row_, one in self._with_baseline(row, present, alone=bool(baseline)):
             for pass_ in PASSES:
                 key = (one.name, pass_)
                 entry = entries.get(key)
-                if self._prepare(row_, one, n, pass_, entry, cases):
+                if baseline and one.name == BASELINE.name:
+                    self._weigh(row_, one, n, pass_, entries[key])
+                elif self._prepare(row_, one, n, pass_, entry, cases):
                     times[key] = []
+        rates = self._limits(row, n, entries)
+        self._time(cases, times, entries)
 
+        timed_too = {pass_: times.get((BASELINE.name, pass_)) for pass_ in PASSES}
+        kept = steady_rounds([x for x in timed_too.values() if x])
+        described = load.described()
+        for key, entry in entries.items():
+            once = baseline.get(key[1])
+            entry["load"] = described
+            if key in times:
+                fill(entry, times[key], timed_too[key[1]] or (once and [once]), kept)
+            elif once is not None and key[0] == BASELINE.name:
+                fill(entry, [once], [once], [])
+            self._remember(entry)
+            self._hold_to_limit(row, entry, rates, cases)
+        if row.mechanism != "full":
+            for pass_, seconds in timed_too.items():
+                if seconds:
+                    self._past("full", BASELINE.name, pass_).seconds[n] = quartiles(seconds)[1]
+        return list(entries.values())
+
+    def _with_baseline(
+        self, row: Row, present: Sequence[Implementation], *, alone: bool
+    ) -> list[tuple[Row, Implementation]]:
+        group = [(row, one) for one in present]
+        if not alone and all(one.name != BASELINE.name for one in present):
+            group.insert(0, (Row("full", BASELINE, row.oracle, inputs=qkv), BASELINE))
+        return group
+
+    def _baseline_once(self, n: int) -> dict[str, float]:
+        """Return the baseline's seconds by pass where its rounds would not fit the budget.
+
+        It then runs once a length for all rows, and may take longer than the limit.
+        """
+        past = {pass_: self._past("full", BASELINE.name, pass_).seconds for pass_ in PASSES}
+        expected = [predict(seconds, n) for seconds in past.values()]
+        if None in expected or sum(x or 0.0 for x in expected) * MIN_ROUNDS <= self.options.budget:
+            return {}
+        for pass_ in PASSES:
+            if (n, pass_) not in self._once:
+                self.say(f"  {BASELINE.name}, {pass_}, once")
+                generator = torch.Generator().manual_seed(0)
+                q, k, v = qkv(n, generator)
+                case = Case(BASELINE.make(n), (q, k, v), torch.randn(q.shape, generator=generator))
+                self._once[n, pass_] = timed(case, pass_)
+        return {pass_: self._once[n, pass_] for pass_ in PASSES}
+
+    def _limits(self, row: Row, n: int, entries: Mapping[Key, dict[str, Any]]) -> Limits | None:
+        """Measure what the machine can do at the shapes of a row, and record it."""
+        self.document["limits"] = [
+            one
+            for one in self.document["limits"]
+            if (one["mechanism"], one["n"]) != (row.mechanism, n)
+        ]
+        if row.mechanism not in WORK or not entries:
+            return None
+        products = of_pass(WORK[row.mechanism](n), "forward_backward")
+        limits = Limits.measured(products, BATCH * HEADS * n * HEAD_DIM)
+        self.document["limits"].append(
+            {"mechanism": row.mechanism, "n": n, "run": self.run, **limits.described()}
+        )
+        return limits
+
+    def _hold_to_limit(
+        self, row: Row, entry: dict[str, Any], limits: Limits | None, cases: Mapping[str, Case]
+    ) -> None:
+        """Write the least time that this machine allows, and the share of it that was reached."""
+        if limits is None or entry["status"] != "ok":
+            return
+        n, pass_ = entry["n"], entry["pass"]
+        products = of_pass(WORK[row.mechanism](n), pass_)
+        given = sum(x.numel() for x in row.inputs(n, torch.Generator().manual_seed(0)))
+        moved = moved_bytes(given, BATCH * HEADS * n * HEAD_DIM, pass_)
+        least = 1e3 * limits.least_seconds(products, moved)
+        entry.update(limit_ms=least, limit_share=least / entry["ms"])
+        ours = entry["implementation"] == row.ours.name
+        if ours and self.options.profile and entry["limit_share"] < ENOUGH:
+            entry["profile"] = profiled(cases[row.ours.name], pass_)
+            entry["note"] = sentence(entry["profile"])
+
+    def _time(
+        self,
+        cases: Mapping[str, Case],
+        times: dict[Key, list[float]],
+        entries: Mapping[Key, dict[str, Any]],
+    ) -> None:
+        """Run every case once to look at its tensors, then time those that are fast enough."""
         warm = {}
         for key in list(times):
             entry = entries.get(key, {})
@@ -177,7 +296,7 @@ class Session:
                 seconds, largest = watched(cases[key[0]], key[1])
             except Exception as error:
                 del times[key]
-                entry.update(status="failed", reason=f"{type(error).__name__}: {_line(error)}")
+                entry.update(status="failed", reason=f"{type(error).__name__}: {line_of(error)}")
                 continue
             entry["largest_tensor_mb"] = None if largest is None else largest / 1e6
             if seconds > self.options.limit:
@@ -186,30 +305,11 @@ class Session:
                 entry.update(status="over limit", reason=f"one run took {seconds:.2f} s ({limit})")
             else:
                 warm[key] = seconds
-
         if times:
             self._interleave(cases, times, warm)
-        baseline = {pass_: times.get((BASELINE.name, pass_)) for pass_ in PASSES}
-        for key, entry in entries.items():
-            if key in times:
-                _fill(entry, times[key], baseline[key[1]])
-            self._remember(entry)
-        if row.mechanism != "full":
-            for pass_, seconds in baseline.items():
-                if seconds:
-                    self._past("full", BASELINE.name, pass_).seconds[n] = quartiles(seconds)[1]
-        return list(entries.values())
-
-    def _with_baseline(
-        self, row: Row, present: Sequence[Implementation]
-    ) -> list[tuple[Row, Implementation]]:
-        group = [(row, one) for one in present]
-        if all(one.name != BASELINE.name for one in present):
-            group.insert(0, (Row("full", BASELINE, row.oracle, inputs=qkv), BASELINE))
-        return group
 
     def _interleave(
-        self, cases: dict[str, Case], times: dict[Key, list[float]], warm: dict[Key, float]
+        self, cases: Mapping[str, Case], times: dict[Key, list[float]], warm: dict[Key, float]
     ) -> None:
         """Time every case once a round, starting each round one place further on."""
         one_round = sum(warm.values())
@@ -253,22 +353,30 @@ class Session:
             if one.name not in cases:
                 cases[one.name] = Case.of(row, one, n)
             if memory:
-                peak = measure_peak(
-                    row.mechanism,
-                    one.name,
-                    n,
-                    pass_,
-                    threads=self.options.threads,
-                    timeout=60 + 10 * self.options.limit,
-                )
-                entry.update(peak_mb=peak["peak_bytes"] / 1e6, peak_method=peak["method"])
+                self._weigh(row, one, n, pass_, entry)
         except (OutOfMemory, MemoryError, TimeoutError) as error:
-            entry.update(status="over limit", reason=_line(error))
+            entry.update(status="over limit", reason=line_of(error))
             return False
         except Exception as error:
-            entry.update(status="failed", reason=f"{type(error).__name__}: {_line(error)}")
+            entry.update(status="failed", reason=f"{type(error).__name__}: {line_of(error)}")
             return False
         return True
+
+    def _weigh(
+        self, row: Row, one: Implementation, n: int, pass_: str, entry: dict[str, Any]
+    ) -> None:
+        """Measure the peak of memory, if it is wanted."""
+        if self.options.memory:
+            peak = measure_peak(
+                row.mechanism,
+                one.name,
+                n,
+                pass_,
+                threads=self.options.threads,
+                timeout=60 + 10 * self.options.limit,
+            )
+            entry.update(peak_mb=peak["peak_bytes"] / 1e6, peak_method=peak["method"])
+            entry["peak_run"] = self.run
 
     def _probe(self, row: Row, one: Implementation, pass_: str, past: _History) -> None:
         """Measure two small lengths, so that there is something to predict from."""
@@ -307,46 +415,3 @@ class Session:
                 past.largest[n] = entry["largest_tensor_mb"] * 1e6
             if entry["peak_mb"] is not None:
                 past.peak[n] = entry["peak_mb"] * 1e6
-
-    def _entry(self, row: Row, one: Implementation, n: int, pass_: str) -> dict[str, Any]:
-        return {
-            "mechanism": row.mechanism,
-            "implementation": one.name,
-            "n": n,
-            "pass": pass_,
-            "status": "failed",
-            "reason": "",
-            "ms": None,
-            "ms_quartiles": None,
-            "times_ms": [],
-            "ratio": None,
-            "ratio_quartiles": None,
-            "baseline_ms": None,
-            "peak_mb": None,
-            "peak_method": None,
-            "largest_tensor_mb": None,
-            "settings": dict(one.settings),
-            "note": one.note,
-            "run": self.run,
-        }
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _fill(
-    entry: dict[str, Any], seconds: Sequence[float], baseline: Sequence[float] | None
-) -> None:
-    """Write times and ratios. The ratio is that of the two medians; its quartiles are by round."""
-    times = [1e3 * s for s in seconds]
-    low, middle, high = quartiles(times)
-    entry.update(status="ok", ms=middle, ms_quartiles=[low, high], times_ms=times)
-    if baseline is None:
-        entry["reason"] = f"no ratio: {BASELINE.name} was over the limit at this length"
-        return
-    reference = 1e3 * quartiles(baseline)[1]
-    by_round = [own / other for own, other in zip(seconds, baseline, strict=True)]
-    low, _, high = quartiles(by_round)
-    entry.update(ratio=middle / reference, ratio_quartiles=[low, high], baseline_ms=reference)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.settings import BATCH, HEAD_DIM, HEADS
+
 __all__ = [
     "BATCH",
     "HEADS",
@@ -26,7 +28,6 @@ __all__ = [
     "qkv",
 ]
 
-BATCH, HEADS, HEAD_DIM = 1, 8, 64
 PASSES = ("forward", "forward_backward")
 
 Call = Callable[..., Tensor]
