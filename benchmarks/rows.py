@@ -136,12 +136,20 @@ def our_reformer() -> Implementation:
     return Implementation("attn_lib", make, settings=settings, package="attn-lib")
 
 
-def best_keys(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def best_keys(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
     """Zhao et al. 2019, written out; of equal scores those at the threshold are all kept."""
     q, k, v = q.double(), k.double(), v.double()
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+    if causal:
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(future, float("-inf"))
     threshold = scores.sort(-1, descending=True).values[..., :TOPK][..., -1:]
     return scores.masked_fill(scores < threshold, float("-inf")).softmax(-1) @ v
+
+
+def best_keys_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, with j ≤ i."""
+    return best_keys(q, k, v, causal=True)
 
 
 def qpkv(n: int, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from attn_lib.data import _measured
 
 __all__ = ["Decoding", "DecodingRow", "load_decoding"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,31 @@ class DecodingRow:
     n : int
         Tokens read before.
     ms : float
-        Median time of one more token, all heads of one layer.
+        Median time of one more token, all heads of one layer, in the rounds that count.
     ms_quartiles : tuple of float
+        Of the same rounds.
+    times_ms : tuple of float
+        Of every round.
+    kept : tuple of bool
+        Whether a round counts: not where the KV cache took 15 % longer than in its fastest round at
+        this length. It is the same for all ways to write.
+    load : tuple of float
+        The machine's load, a mean over a minute, before and after the rounds of this length.
     state_bytes : int
-        What is kept of the n tokens, all heads of one layer.
+        What is kept of the n tokens, all heads of one layer: every tensor but parameters.
+    read_bytes : int
+        How much of that one query reads, by `attn_lib.costs.read_numbers`.
     """
 
     decoder: str
     n: int
     ms: float
     ms_quartiles: tuple[float, float]
+    times_ms: tuple[float, ...]
+    kept: tuple[bool, ...]
+    load: tuple[float, float]
     state_bytes: int
+    read_bytes: int
 
     @property
     def tokens_per_second(self) -> float:
@@ -42,12 +56,16 @@ class DecodingRow:
 
 @dataclass(frozen=True)
 class Decoding:
-    """All rows of the file, with the date and the machine."""
+    """All rows of the file, with the date, the machine, and what has no decoder.
+
+    Each entry of ``absent`` has a mechanism under ``"decoder"`` and the ``"reason"``.
+    """
 
     date: str
     machine: Mapping[str, Any]
     versions: Mapping[str, str | None]
     settings: Mapping[str, Any]
+    absent: tuple[Mapping[str, str], ...]
     rows: tuple[DecodingRow, ...]
 
     @property
@@ -97,7 +115,11 @@ def load_decoding() -> Decoding:
             n=row["n"],
             ms=row["ms"],
             ms_quartiles=tuple(row["ms_quartiles"]),
+            times_ms=tuple(row["times_ms"]),
+            kept=tuple(row["kept"]),
+            load=tuple(row["load"]),
             state_bytes=row["state_bytes"],
+            read_bytes=row["read_bytes"],
         )
         for row in document["rows"]
     )
@@ -106,5 +128,6 @@ def load_decoding() -> Decoding:
         machine=document["machine"],
         versions=document["versions"],
         settings=document["settings"],
+        absent=tuple(document["absent"]),
         rows=rows,
     )

@@ -4,6 +4,7 @@
 refused: an ignore that nothing needs is an error, too.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, assert_type
 
@@ -218,6 +219,8 @@ def look_at_data() -> None:
     assert_type(measured.rows, tuple[MeasuredRow, ...])
     assert_type(measured.rows[0].ms, float | None)
     assert_type(load_decoding().rows[0].ms, float)
+    assert_type(load_decoding().rows[0].read_bytes, int)
+    assert_type(load_decoding().absent, tuple[Mapping[str, str], ...])
     assert_type(load_book(), str)
     assert_type(read("My own words.", max_tokens=128), Passage)
     assert_type(single_file("performer"), str)
