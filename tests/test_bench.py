@@ -576,7 +576,7 @@ def test_the_loader_says_what_is_wrong(results: Path) -> None:
     with pytest.raises(FileNotFoundError, match="device must have measured results, got 'cuda'"):
         load_measurements("cuda")
     document = json.loads((results / "2026-01-31-cpu.json").read_text(encoding="utf-8"))
-    document["schema_version"] = 2
+    document["schema_version"] = 3
     (results / "2026-02-02-cpu.json").write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(ValueError, match="schema_version must be 1, got 2"):
+    with pytest.raises(ValueError, match="schema_version must be 2, got 3"):
         load_measurements()

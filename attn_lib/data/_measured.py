@@ -1,31 +1,35 @@
 """Measured times and memory: the benchmark's results as the chapters read them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 __all__ = ["MeasuredRow", "Measurements", "load_measurements"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Pass = Literal["forward", "forward_backward"]
-Quantity = Literal["ratio", "ms", "peak_mb", "largest_tensor_mb"]
+Quantity = Literal["ratio", "ms", "peak_mb", "largest_tensor_mb", "limit_share"]
 
 _PASSES = ("forward", "forward_backward")
-_QUANTITIES = ("ratio", "ms", "peak_mb", "largest_tensor_mb")
+_QUANTITIES = ("ratio", "ms", "peak_mb", "largest_tensor_mb", "limit_share")
 
 
 @dataclass(frozen=True)
 class MeasuredRow:
     """One implementation of one mechanism at one length.
 
-    ``ms`` is the median of ``times_ms``; ``ratio`` is ``ms`` over the median of full
-    ``scaled_dot_product_attention``, timed in the same process, in turns, at the same length.
-    ``peak_mb`` is the peak resident set of one call over the resident set before it, in a process
-    of its own; ``largest_tensor_mb`` the largest tensor that the call made. MB are 10^6 bytes. A
-    figure is None where it was not measured; ``status`` and ``reason`` then say why.
+    ``ms`` is the median of those of ``times_ms`` that ``kept_rounds`` names; ``ratio`` is ``ms``
+    over the median of full ``scaled_dot_product_attention``, timed in the same process, in turns,
+    at the same length. ``peak_mb`` is the peak resident set of one call over the resident set
+    before it, in a process of its own; ``largest_tensor_mb`` the largest tensor that the call made.
+    MB are 10^6 bytes. ``limit_ms`` is the least time that the machine allows: that of the
+    mechanism's matrix products at the rate measured for their shapes, or that of a copy of what is
+    read and written, whichever is longer; ``limit_share`` is ``limit_ms / ms``. ``profile`` is the
+    share of the time that each kind of operator takes, measured for ours where ``limit_share`` is
+    below 0.6. A figure is None where it was not measured; ``status`` and ``reason`` then say why.
     """
 
     mechanism: str
@@ -37,9 +41,14 @@ class MeasuredRow:
     ms: float | None
     ms_quartiles: tuple[float, float] | None
     times_ms: tuple[float, ...]
+    kept_rounds: tuple[bool, ...]
     ratio: float | None
+    ratio_quartiles: tuple[float, float] | None
     peak_mb: float | None
     largest_tensor_mb: float | None
+    limit_ms: float | None
+    limit_share: float | None
+    profile: Mapping[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Measurements:
         ----------
         mechanism, implementation : str
             Names as in `mechanisms` and `implementations`.
-        quantity : {"ratio", "ms", "peak_mb", "largest_tensor_mb"}
+        quantity : {"ratio", "ms", "peak_mb", "largest_tensor_mb", "limit_share"}
             Which figure; see `MeasuredRow`.
         pass_ : {"forward", "forward_backward"}
             The forward pass alone, or both passes together.
@@ -131,8 +140,11 @@ def _document(path: Path, schema_version: int) -> dict[str, Any]:
     return document
 
 
+def _pair(values: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (values[0], values[1])
+
+
 def _row(row: Mapping[str, Any]) -> MeasuredRow:
-    spread = row["ms_quartiles"]
     return MeasuredRow(
         mechanism=row["mechanism"],
         implementation=row["implementation"],
@@ -141,11 +153,16 @@ def _row(row: Mapping[str, Any]) -> MeasuredRow:
         status=row["status"],
         reason=row["reason"],
         ms=row["ms"],
-        ms_quartiles=None if spread is None else (spread[0], spread[1]),
+        ms_quartiles=_pair(row["ms_quartiles"]),
         times_ms=tuple(row["times_ms"]),
+        kept_rounds=tuple(row["kept_rounds"]),
         ratio=row["ratio"],
+        ratio_quartiles=_pair(row["ratio_quartiles"]),
         peak_mb=row["peak_mb"],
         largest_tensor_mb=row["largest_tensor_mb"],
+        limit_ms=row["limit_ms"],
+        limit_share=row["limit_share"],
+        profile=row["profile"],
     )
 
 

@@ -421,7 +421,7 @@ def _log_features(x: Tensor, w: Tensor, kernel: str) -> tuple[Tensor | None, Ten
     half_norm = half_norm.clamp(max=torch.finfo(x.dtype).max / 4)
     if kernel == "softmax_trig":
         return torch.cat([projected.sin(), projected.cos()], dim=-1), half_norm
-    return None, projected.sub_(half_norm)
+    return None, projected.add_(-half_norm)  # the gradient of a difference is a pass longer
 
 
 def _widths(w: Tensor, kernel: str) -> tuple[int, int]:

@@ -20,8 +20,14 @@ def elu_plus_one(x: Tensor) -> Tensor:
     Tensor
         elu(x) + 1, computed so that it does not vanish before the exponential itself does.
     """
+    if not torch.is_grad_enabled():  # a call of `apply` takes five times as long as one token does
+        return _elu_plus_one(x)
     out: Tensor = _EluPlusOne.apply(x)  # type: ignore[no-untyped-call]
     return out
+
+
+def _elu_plus_one(x: Tensor) -> Tensor:
+    return x.clamp(max=0.0).exp_().add_(x.relu())
 
 
 class _EluPlusOne(torch.autograd.Function):
@@ -31,7 +37,7 @@ class _EluPlusOne(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        return x.clamp(max=0.0).exp_().add_(x.relu())
+        return _elu_plus_one(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

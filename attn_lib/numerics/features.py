@@ -212,7 +212,7 @@ class _Sums:
         phi_q, phi_k, v = split(phi_q), split(phi_k), split(v)
         values, norm, pairs = phi_k.mT @ v, phi_k.sum(dim=-2, keepdim=True), None
         if causal:
-            values, norm = _sum_before_(values), _sum_before_(norm)
+            values, norm = _sum_before_(values), _small_sum_before(norm)
             pairs = (phi_q @ phi_k.mT).tril_()
         return cls(phi_q, phi_k, v, values, norm, pairs, length)
 
@@ -231,7 +231,7 @@ class _Sums:
         grad_values, grad_norm = self.phi_q.mT @ grad, inner.mT @ self.phi_q
         if self.pairs is not None:
             grad_values = _sum_before_(grad_values, backwards=True)
-            grad_norm = _sum_before_(grad_norm, backwards=True)
+            grad_norm = _small_sum_before(grad_norm, backwards=True)
         grad_q = (grad @ self.values.mT).addcmul_(inner, self.norm, value=-1)
         grad_k = (self.v @ grad_values.mT).sub_(grad_norm)
         grad_v = self.phi_k @ grad_values
@@ -257,13 +257,22 @@ def _sum_before_(terms: Tensor, *, backwards: bool = False) -> Tensor:
 
     In place, along the second axis: fresh memory costs more than the additions.
     """
-    total, following = torch.zeros_like(terms[:, 0]), torch.empty_like(terms[:, 0])
-    chunks = range(terms.shape[1])
-    for c in reversed(chunks) if backwards else chunks:
-        torch.add(total, terms[:, c], out=following)
-        terms[:, c] = total
+    chunks = terms.unbind(1)
+    total, following = torch.zeros_like(chunks[0]), torch.empty_like(chunks[0])
+    for term in reversed(chunks) if backwards else chunks:
+        torch.add(total, term, out=following)
+        term.copy_(total)
         total, following = following, total
     return terms
+
+
+def _small_sum_before(terms: Tensor, *, backwards: bool = False) -> Tensor:
+    """Return the same sums, where a chunk has so few numbers that a loop would cost more."""
+    if backwards:
+        return _small_sum_before(terms.flip(1)).flip(1)
+    sums = torch.zeros_like(terms)
+    torch.cumsum(terms[:, :-1], dim=1, out=sums[:, 1:])
+    return sums
 
 
 def _add_product(out: Tensor, left: Tensor, right: Tensor) -> None:

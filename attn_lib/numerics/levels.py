@@ -294,10 +294,11 @@ class _SumBefore(torch.autograd.Function):
         ctx.save_for_backward(phi_k, v, decay)
         sums = phi_k.mT @ v
         total, following = start.clone(), torch.empty_like(start)
-        for p, factor in enumerate(decay[:, :, None]):  # in place: fresh memory is dear
+        # In place: fresh memory costs more than the additions.
+        for term, factor in zip(sums.unbind(), decay[:, :, None].unbind(), strict=True):
             total.mul_(factor)
-            torch.add(total, sums[p], out=following)
-            sums[p] = total
+            torch.add(total, term, out=following)
+            term.copy_(total)
             total, following = following, total
         return sums, total
 
@@ -307,7 +308,8 @@ class _SumBefore(torch.autograd.Function):
         phi_k, v, decay = ctx.saved_tensors
         total = grad_after.clone()
         sums = torch.empty_like(grad)  # the gradients of φ(k)ᵀ v
-        for p in reversed(range(len(grad))):
-            sums[p] = total
-            total.add_(grad[p]).mul_(decay[p, :, None])
+        pieces = zip(sums.unbind(), grad.unbind(), decay[:, :, None].unbind(), strict=True)
+        for term, own, factor in reversed([*pieces]):
+            term.copy_(total)
+            total.add_(own).mul_(factor)
         return v @ sums.mT, phi_k @ sums, None, total
