@@ -132,18 +132,21 @@ def replace(
 ) -> None:
     """Put these rows in the place of the mechanism's rows at this length; drop unused runs.
 
-    A peak of memory that was not measured again stays: it does not depend on the machine's load.
+    A peak of memory that was not measured again stays: it does not depend on the machine's load. So
+    does a row that is over the limit now, and was measured under a higher one.
     """
-    kept, peaks = [], {}
+    kept, before = [], {}
     for one in document["rows"]:
         if (one["mechanism"], one["n"]) == (mechanism, n):
-            peaks[one["implementation"], one["pass"]] = {name: one[name] for name in _PEAKS}
+            before[one["implementation"], one["pass"]] = one
         else:
             kept.append(one)
     for row in map(dict, rows):
-        if row["status"] == "ok" and row["peak_mb"] is None:
-            row.update(peaks.get((row["implementation"], row["pass"]), {}))
-        kept.append(row)
+        old = before.get((row["implementation"], row["pass"]))
+        if old and row["status"] == "ok" and row["peak_mb"] is None:
+            row.update({name: old[name] for name in _PEAKS})
+        stays = old and old["status"] == "ok" and row["status"] == "over limit"
+        kept.append(old if stays else row)
     document["rows"] = kept
     document["rows"].sort(key=lambda one: (one["mechanism"], one["n"]))
     used = {one[key] for one in document["rows"] for key in ("run", "peak_run")}

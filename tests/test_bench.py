@@ -13,13 +13,16 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from attn_lib.data import _measured, load_measurements
 from benchmarks import __main__ as command
-from benchmarks import memory, record
-from benchmarks.limits import predict, rounds_for
+from benchmarks import machine, memory, record
+from benchmarks.entries import fill, new_entry
+from benchmarks.limits import predict, rounds_for, steady_rounds
 from benchmarks.measure import Case, LargestTensor, quartiles, run_once, watched
+from benchmarks.profiles import KINDS, OUTSIDE, REST, kind_of, profiled, sentence
 from benchmarks.rows import ROWS
 from benchmarks.session import Options, Session
 from benchmarks.spec import Absent, Implementation, Row, dense
 from benchmarks.table import render
+from benchmarks.work import WORK, Product, moved_bytes, of_pass
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,6 +115,145 @@ def test_rounds_fit_the_budget_but_are_at_least_three() -> None:
     assert rounds_for(50.0, 9, 60.0) == 3
     assert rounds_for(50.0, 2, 60.0) == 2
     assert rounds_for(0.0, 9, 60.0) == 9
+
+
+def test_rounds_count_where_the_baseline_was_steady() -> None:
+    assert steady_rounds([]) == []
+    assert steady_rounds([[1.0, 1.1, 1.2, 1.0, 1.14]]) == [True, True, False, True, True]
+    both = [[1.0, 1.0, 1.0, 1.0], [3.0, 2.0, 2.1, 2.2]]
+    assert steady_rounds(both) == [False, True, True, True]
+    busy = [[1.0, 2.0, 3.0, 4.0, 5.0]]
+    assert steady_rounds(busy) == [True, True, True, False, False], "three count at least"
+    assert steady_rounds([[1.0, 9.0]]) == [True, True]
+
+
+def test_what_is_not_steady_stays_out_of_medians_and_ratios() -> None:
+    entry = new_entry(fake_row(), fake_row().ours, 32, "forward", 1)
+    fill(entry, [1.0, 2.0, 3.0, 90.0], [2.0, 2.0, 2.0, 9.0], [True, True, True, False])
+    assert (entry["ms"], entry["baseline_ms"], entry["ratio"]) == (2000, 2000, 1.0)
+    assert entry["ratio_quartiles"] == [0.75, 1.25]
+    assert entry["times_ms"] == [1000, 2000, 3000, 90000]
+    assert entry["kept_rounds"] == [True, True, True, False]
+    fill(entry, [1.0, 3.0], [4.0], [])
+    assert (entry["ms"], entry["ratio"], entry["kept_rounds"]) == (2000, 0.5, [True, True])
+
+
+def test_a_baseline_too_long_for_its_rounds_runs_once_for_all_rows(clock: dict[int, float]) -> None:
+    session = new_session(sizes=(100, 200, 400), budget=0.5, limit=0.2)
+    clock.update({400: 0.15})
+    other = Row("other", peer("attn_lib", doubled), doubled, check_n=32)
+    session.measure([fake_row(), other])
+    runs = []
+    for mechanism in ("fake", "other"):
+        (row,) = found(session.document, mechanism=mechanism, n=400, pass_="forward")
+        assert row["ratio"] == pytest.approx(row["ms"] / row["baseline_ms"])
+        runs.append(row["baseline_ms"])
+    assert runs[0] == runs[1] == 150
+    assert set(session._once) == {(400, "forward"), (400, "forward_backward")}
+
+
+def test_products_are_counted_as_the_definition_has_them() -> None:
+    n, heads, width = 256, 8, 64
+
+    def multiply_adds(mechanism: str, pass_: str = "forward") -> float:
+        return sum(one.multiply_adds for one in of_pass(WORK[mechanism](n), pass_))
+
+    assert WORK.keys() == {row.mechanism for row in ROWS}
+    assert multiply_adds("full") == 2 * heads * n * n * width
+    assert multiply_adds("full causal") == 2 * heads * n * (n + 1) / 2 * width
+    assert multiply_adds("longformer") == multiply_adds("full"), "the window sees it all"
+    assert multiply_adds("efficient") == 2 * heads * n * width * width
+    assert multiply_adds("cosformer") == 2 * multiply_adds("efficient")
+    assert multiply_adds("performer") == 4 * heads * n * 256 * width
+    assert multiply_adds("luna") == 4 * heads * n * 128 * width
+    inside = heads * n * 64 * (64 + width)
+    causal = multiply_adds("linear_transformer causal")
+    assert causal == multiply_adds("linear_transformer") + inside
+    for mechanism in ("full", "strided", "luna", "linear_transformer causal", "linformer learning"):
+        assert multiply_adds(mechanism, "forward_backward") == 3 * multiply_adds(mechanism)
+    mixing = 2 * heads * n * 256 * width
+    given, learned = (
+        multiply_adds(x, "forward_backward") for x in ("linformer", "linformer learning")
+    )
+    assert learned - given == mixing, "E and F have no gradient where they are given"
+
+
+def test_the_gradients_of_a_product_have_its_shapes() -> None:
+    a, b = torch.rand(3, 5, requires_grad=True), torch.rand(5, 7, requires_grad=True)
+    (a @ b).sum().backward()
+    left, right = Product(105, 3, 5, 7).gradients()
+    assert (left.rows, left.columns) == a.shape
+    assert left.inner == 7
+    assert (right.rows, right.columns) == b.shape
+    assert right.inner == 3
+    assert Product(105, 3, 5, 7, (False, True)).gradients() == [right]
+    assert moved_bytes(30, 10, "forward") == 160
+    assert moved_bytes(30, 10, "forward_backward") == 320
+
+
+def test_the_least_time_is_that_of_the_products_or_of_the_memory() -> None:
+    limits = machine.Limits({(2, 3, 4): 1e3, (4, 3, 2): 2e3}, copy=1e2)
+    products = [Product(500, 2, 3, 4), Product(500, 4, 3, 2)]
+    assert limits.least_seconds(products, 10) == pytest.approx(1.5)
+    assert limits.least_seconds(products, 1000) == pytest.approx(10)
+    assert limits.described() == {
+        "product_gflop_s": {"2x3x4": 1e-6, "4x3x2": 2e-6},
+        "copy_gb_s": 1e-7,
+    }
+    measured = machine.Limits.measured([Product(1, 8, 8, 8)], 1000)
+    assert measured.rates[8, 8, 8] > 1e6
+    assert measured.copy > 1e6
+    assert machine.Load().described().keys() == {"before", "after", "stolen"}
+
+
+def test_a_row_is_held_to_the_limits_of_its_machine() -> None:
+    session = new_session(sizes=(64,))
+    (row,) = (row for row in ROWS if row.mechanism == "efficient")
+    session.measure([Row(row.mechanism, row.ours, row.oracle, check_n=32)])
+    (limits,) = session.document["limits"]
+    assert (limits["mechanism"], limits["n"], limits["run"]) == ("efficient", 64, 1)
+    for entry in found(session.document, mechanism="efficient"):
+        assert entry["limit_share"] == pytest.approx(entry["limit_ms"] / entry["ms"])
+        assert entry["load"].keys() == {"before", "after", "stolen"}
+        if entry["limit_share"] < 0.6:
+            assert entry["note"] == sentence(entry["profile"])
+            assert sum(entry["profile"].values()) == pytest.approx(1, abs=0.05)
+    unknown = new_session(sizes=(32,))
+    unknown.measure([fake_row()])
+    assert unknown.document["limits"] == []
+    assert {entry["limit_ms"] for entry in unknown.document["rows"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("aten::bmm", "products"),
+        ("aten::addmm_", "products"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu", "products"),
+        ("aten::copy_", "copies"),
+        ("aten::index_select", "copies"),
+        ("aten::zeros_like", "new memory"),
+        ("aten::topk", "sorting"),
+        ("aten::sum", "sums"),
+        ("aten::add_", REST),
+        ("aten::exp_", REST),
+        ("aten::_softmax", REST),
+    ],
+)
+def test_operators_have_a_kind(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
+
+
+def test_a_profile_says_where_the_time_goes() -> None:
+    def multiply(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (q @ k.mT) @ v
+
+    shares = profiled(Case.of(fake_row(), peer("products", multiply), 1024), "forward")
+    assert max(shares, key=lambda kind: shares[kind]) == "products"
+    assert shares.keys() <= {*KINDS, REST, OUTSIDE}
+    assert sentence({"products": 0.8, REST: 0.204}) == (
+        "time goes into: products 80 %, number by number 20 %"
+    )
 
 
 def test_quartiles_are_interpolated() -> None:
@@ -353,6 +495,30 @@ def test_a_rerun_without_memory_keeps_the_old_peaks() -> None:
     assert 123.0 not in {row["ms"] for row in session.document["rows"]}
 
 
+def test_memory_alone_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = new_session(sizes=(32,))
+    session.measure([fake_row(peer("brittle", scaled_dot_product_attention))])
+    session.document["rows"][0].update(status="failed", ms=None)
+    before = {row["implementation"]: row["times_ms"] for row in session.document["rows"]}
+    again = new_session(session.document, memory=True)
+    asked = []
+
+    def measure(*call: Any, **options: Any) -> dict[str, Any]:
+        asked.append(call)
+        return {"peak_bytes": 5_000_000, "method": "VmHWM"}
+
+    monkeypatch.setattr("benchmarks.session.measure_peak", measure)
+    again.weigh([fake_row(peer("brittle", scaled_dot_product_attention))])
+    failed, *weighed = session.document["rows"]
+    assert len(asked) == len(weighed) == 3
+    assert failed["peak_mb"] is None
+    for row in weighed:
+        assert (row["peak_mb"], row["run"], row["peak_run"]) == (5, 1, 2)
+        assert row["times_ms"] == before[row["implementation"]] or row["pass"] == "forward"
+    record.replace(session.document, "none", 1, [])
+    assert [run["id"] for run in session.document["runs"]] == [1, 2]
+
+
 def test_a_rerun_is_not_held_to_the_old_limits(clock: dict[int, float]) -> None:
     session = new_session(sizes=(100, 200), limit=0.02)
     session.measure([fake_row()])
@@ -416,6 +582,7 @@ def test_a_merge_starts_from_the_newest_file(
     [
         (["--only", "nonesuch"], "must name some of: full, full causal"),
         (["--no-peers", "--merge"], "2"),
+        (["--memory-only"], "2"),
         (["--sizes", "0"], "2"),
     ],
 )
@@ -475,7 +642,7 @@ def test_a_measuring_process_that_fails_says_why() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema_version must be 1"),
+        ({"schema_version": 3}, "schema_version must be 2"),
         ({"rows": [{"mechanism": 3}]}, "mechanism must be str"),
         ({"machine": ...}, "document must have"),
     ],
@@ -538,6 +705,9 @@ def test_the_loader_returns_series_in_ascending_order(results: Path) -> None:
     assert measured.mechanisms == ("fake",)
     assert measured.implementations("fake") == ("attn_lib", "other")
     assert measured.series("fake", "other", "peak_mb") == ((32, 64), (4.0, 8.0))
+    assert measured.series("fake", "other", "limit_share") == ((), ())
+    assert all(len(row.kept_rounds) == len(row.times_ms) == 3 for row in measured.rows)
+    assert all(row.ratio_quartiles is not None for row in measured.rows)
     n, ratios = measured.series("fake", pass_="forward_backward")
     assert n == (32, 64)
     assert all(isinstance(ratio, float) for ratio in ratios)

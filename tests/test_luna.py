@@ -20,6 +20,7 @@ from attn_lib import (
     softmax_attention,
 )
 from attn_lib.layers import LunaAttention
+from attn_lib.numerics import few_queries
 
 activations = pytest.mark.parametrize("activation", ["elu", "softplus"])
 masked = pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
@@ -82,6 +83,22 @@ def test_it_is_one_attention_inside_another(normal, masked, q_len, kv_len):
     packed = luna_pack(*given_[1:], key_mask=key_mask)
     again = softmax_attention(given_[0], packed, packed)
     assert_close(again, expected, rtol=1e-12, atol=1e-12)
+
+
+@masked
+@pytest.mark.parametrize("kept", ["some", "none"])
+def test_few_queries_may_come_in_portions(normal, masked, kept, monkeypatch):
+    """The gradients of slots that are summed up a few at a time."""
+    given_ = [x.requires_grad_() for x in _inputs(normal, 13)]
+    key_mask = (_gaps(13) if kept == "some" else _gaps(13) & False) if masked else None
+    out = luna_attention(*given_, key_mask=key_mask)
+    grad = torch.randn(out.shape, dtype=out.dtype)
+    whole = torch.autograd.grad(out, given_, grad)
+    for held in (1, 2 * 13, 3 * 13 + 1):
+        monkeypatch.setattr(few_queries, "_HELD", held)
+        again = luna_attention(*given_, key_mask=key_mask)
+        for one, other in zip(torch.autograd.grad(again, given_, grad), whole, strict=True):
+            assert_close(one, other, rtol=1e-12, atol=1e-14)
 
 
 @activations

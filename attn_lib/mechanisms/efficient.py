@@ -21,7 +21,7 @@ from attn_lib._checks import check_choice, check_qk, check_qkv
 from attn_lib.numerics import hide_keys, masked_softmax
 from attn_lib.numerics.autocast import outside_autocast
 from attn_lib.numerics.operators import Operator
-from attn_lib.numerics.portions import IN_CACHE, portions
+from attn_lib.numerics.portions import IN_CACHES, portions
 
 __all__ = ["efficient_attention", "efficient_factors", "efficient_weights"]
 
@@ -262,7 +262,7 @@ _MIX_CONTEXTS = Operator(
 
 def _scratch(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield some slices at a time, and memory like those of q and of k."""
-    for s in portions(len(q), max(x[:1].numel() for x in (q, k)), IN_CACHE):
+    for s in portions(len(q), max(x[:1].numel() for x in (q, k)), IN_CACHES):
         if s.start == 0:  # the first portion is the largest
             mixture, powers = (
                 torch.empty_like(x[s], memory_format=torch.contiguous_format) for x in (q, k)

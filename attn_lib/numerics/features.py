@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attn_lib.numerics.operators import Operator
 from attn_lib.numerics.padding import pad_length
-from attn_lib.numerics.portions import IN_CACHE, portions
+from attn_lib.numerics.portions import IN_CACHE, IN_CACHES, portions
 
 __all__ = ["FeatureMap", "attend_by_features", "cut", "feature_operator", "normalise"]
 
@@ -137,12 +137,13 @@ def feature_operator(
     ) -> tuple[Tensor, Tensor]:
         out, total = shapes(q, k, v)
         feature_map = make_map(q, k, option)
-        for s in _slices(q, k):
+        for s in _slices(q, k, IN_CACHES):
             phi_q, phi_k = _features(q[s], k[s], feature_map, None if real is None else real[s])
             sums = _Sums.of(phi_q, phi_k, v[s], causal)
-            weighted, weight = sums.of_queries()
+            weighted, weight = map(sums.join, sums.of_queries())
             weight = weight.add_(eps).masked_fill_(weight == 0, math.inf)
-            out[s], total[s] = sums.join(weighted.div_(weight)), sums.join(weight)
+            torch.div(weighted, weight, out=out[s])
+            total[s] = weight
         return out, total
 
     def backward(
@@ -161,7 +162,7 @@ def feature_operator(
             torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)
         )
         feature_map = make_map(q, k, option)
-        for s in _slices(q, k):
+        for s in _slices(q, k, IN_CACHE):  # fewer, since more is held of each
             leaves = q[s].detach().requires_grad_(), k[s].detach().requires_grad_()
             with torch.enable_grad():
                 phi = _features(*leaves, feature_map, None if real is None else real[s])
@@ -186,8 +187,8 @@ def _features(
     return phi_q, phi_k if real is None else phi_k.masked_fill(~real[..., None], 0.0)
 
 
-def _slices(q: Tensor, k: Tensor) -> Iterator[slice]:
-    return portions(len(q), max(x[:1].numel() for x in (q, k)), IN_CACHE)
+def _slices(q: Tensor, k: Tensor, held: int) -> Iterator[slice]:
+    return portions(len(q), max(x[:1].numel() for x in (q, k)), held)
 
 
 @dataclass(frozen=True)

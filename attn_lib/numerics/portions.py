@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-__all__ = ["IN_CACHE", "portions"]
+__all__ = ["IN_CACHE", "IN_CACHES", "portions"]
 
 IN_CACHE = 2**19
 """Numbers that are worked on at a time: 2 MB in float32 stay in a core's cache."""
+IN_CACHES = 2 * IN_CACHE
+"""The same where every step goes over them number by number, so that the cores share them."""
 
 
 def portions(count: int, size: int, held: int) -> Iterator[slice]:

@@ -218,6 +218,8 @@ def look_at_data() -> None:
     assert_type(measured, Measurements)
     assert_type(measured.rows, tuple[MeasuredRow, ...])
     assert_type(measured.rows[0].ms, float | None)
+    assert_type(measured.rows[0].limit_share, float | None)
+    assert_type(measured.rows[0].profile, Mapping[str, float] | None)
     assert_type(load_decoding().rows[0].ms, float)
     assert_type(load_decoding().rows[0].read_bytes, int)
     assert_type(load_decoding().absent, tuple[Mapping[str, str], ...])
