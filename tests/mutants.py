@@ -261,7 +261,7 @@ MUTANTS = (
     ),
     Mutant("performer", "drop the scale", PERFORMER, "w.shape[-1] ** -0.25", "1.0"),
     Mutant(
-        "performer", "change the feature map", PERFORMER, "projected.sub_(half_norm)", "projected"
+        "performer", "change the feature map", PERFORMER, "projected.add_(-half_norm)", "projected"
     ),
     Mutant(
         "performer",
