@@ -18,7 +18,7 @@ from benchmarks.measure import Case, check, quartiles, timed, watched
 from benchmarks.memory import OutOfMemory, measure_peak
 from benchmarks.peers import BASELINE
 from benchmarks.profiles import profiled, sentence
-from benchmarks.spec import BATCH, HEAD_DIM, HEADS, PASSES, Absent, Implementation, Row, qkv
+from benchmarks.spec import BATCH, HEAD_DIM, HEADS, PASSES, Absent, Implementation, Row, dense
 from benchmarks.work import WORK, moved_bytes, of_pass
 
 __all__ = ["Options", "Session"]
@@ -46,7 +46,6 @@ class Options:
     threads: int = 1
     flags: frozenset[str] = frozenset()
     peers: bool = True
-    profile: bool = True
 
 
 @dataclass
@@ -230,7 +229,7 @@ class Session:
     ) -> list[tuple[Row, Implementation]]:
         group = [(row, one) for one in present]
         if not alone and all(one.name != BASELINE.name for one in present):
-            group.insert(0, (Row("full", BASELINE, row.oracle, inputs=qkv), BASELINE))
+            group.insert(0, (_baseline_row(), BASELINE))
         return group
 
     def _baseline_once(self, n: int) -> dict[str, float]:
@@ -245,9 +244,7 @@ class Session:
         for pass_ in PASSES:
             if (n, pass_) not in self._once:
                 self.say(f"  {BASELINE.name}, {pass_}, once")
-                generator = torch.Generator().manual_seed(0)
-                q, k, v = qkv(n, generator)
-                case = Case(BASELINE.make(n), (q, k, v), torch.randn(q.shape, generator=generator))
+                case = Case.of(_baseline_row(), BASELINE, n)
                 self._once[n, pass_] = timed(case, pass_)
         return {pass_: self._once[n, pass_] for pass_ in PASSES}
 
@@ -280,7 +277,7 @@ class Session:
         least = 1e3 * limits.least_seconds(products, moved)
         entry.update(limit_ms=least, limit_share=least / entry["ms"])
         ours = entry["implementation"] == row.ours.name
-        if ours and self.options.profile and entry["limit_share"] < ENOUGH:
+        if ours and entry["limit_share"] < ENOUGH:
             entry["profile"] = profiled(cases[row.ours.name], pass_)
             entry["note"] = sentence(entry["profile"])
 
@@ -424,3 +421,7 @@ class Session:
                 past.largest[n] = entry["largest_tensor_mb"] * 1e6
             if entry["peak_mb"] is not None:
                 past.peak[n] = entry["peak_mb"] * 1e6
+
+
+def _baseline_row() -> Row:
+    return Row("full", BASELINE, dense())
