@@ -23,16 +23,15 @@ from torch import Tensor
 
 from benchmarks import record
 from benchmarks.decoders import ABSENT, DECODERS, Decoder
+from benchmarks.limits import steady_rounds
 from benchmarks.measure import TOLERANCE, quartiles
 from benchmarks.spec import BATCH, HEAD_DIM, HEADS, qkv
 
-__all__ = ["SIZES", "TOKENS", "check", "main", "measure", "undisturbed"]
+__all__ = ["SIZES", "TOKENS", "check", "main", "measure"]
 
 RESULT = Path(__file__).resolve().parent / "results" / "decoding.json"
 SIZES = tuple(2**power for power in range(7, 16))
 TOKENS = 64
-SLOWER, AT_LEAST = 1.15, 3
-"""A round this much slower than the fastest does not count, while so many rounds are left."""
 CHECKED = 600
 """Tokens of the check: more than twice the window, and many strides."""
 
@@ -59,16 +58,6 @@ def check(decoder: Decoder, n: int = CHECKED) -> float:
         wanted = expected[:, :, before:]
         errors.append(float((torch.cat(found, dim=2) - wanted).abs().max() / wanted.abs().max()))
     return max(errors)
-
-
-def undisturbed(times: Sequence[float]) -> list[bool]:
-    """Say of each round whether it counts: not where other work has slowed it down.
-
-    The three fastest always do.
-    """
-    ranked = sorted(times)
-    limit = max(SLOWER * ranked[0], ranked[:AT_LEAST][-1])
-    return [took <= limit for took in times]
 
 
 def measure(
@@ -98,7 +87,7 @@ def measure(
             _write(decoders[place], states[place], new)
             times[place].append(1e3 * (time.perf_counter() - start) / tokens)
     load.append(os.getloadavg()[0])
-    kept = undisturbed(times[0])
+    kept = steady_rounds([times[0]])
     rows = []
     for decoder, size, took in zip(decoders, sizes, times, strict=True):
         low, middle, high = quartiles([ms for ms, counts in zip(took, kept, strict=True) if counts])

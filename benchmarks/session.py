@@ -203,7 +203,7 @@ class Session:
                     self._weigh(row_, one, n, pass_, entries[key])
                 elif self._prepare(row_, one, n, pass_, entry, cases):
                     times[key] = []
-        rates = self._limits(row, n, entries)
+        least = self._least_ms(row, n) if entries else {}
         self._time(cases, times, entries)
 
         timed_too = {pass_: times.get((BASELINE.name, pass_)) for pass_ in PASSES}
@@ -217,7 +217,7 @@ class Session:
             elif once is not None and key[0] == BASELINE.name:
                 fill(entry, [once], [once], [])
             self._remember(entry)
-            self._hold_to_limit(row, entry, rates, cases)
+            self._hold_to_limit(row, entry, least, cases)
         if row.mechanism != "full":
             for pass_, seconds in timed_too.items():
                 if seconds:
@@ -248,34 +248,39 @@ class Session:
                 self._once[n, pass_] = timed(case, pass_)
         return {pass_: self._once[n, pass_] for pass_ in PASSES}
 
-    def _limits(self, row: Row, n: int, entries: Mapping[Key, dict[str, Any]]) -> Limits | None:
-        """Measure what the machine can do at the shapes of a row, and record it."""
+    def _least_ms(self, row: Row, n: int) -> dict[str, float]:
+        """Measure what the machine can do at a row's shapes; return the least time of each pass."""
         self.document["limits"] = [
             one
             for one in self.document["limits"]
             if (one["mechanism"], one["n"]) != (row.mechanism, n)
         ]
-        if row.mechanism not in WORK or not entries:
-            return None
-        products = of_pass(WORK[row.mechanism](n), "forward_backward")
-        limits = Limits.measured(products, BATCH * HEADS * n * HEAD_DIM)
+        if row.mechanism not in WORK:
+            return {}
+        products = {pass_: of_pass(WORK[row.mechanism](n), pass_) for pass_ in PASSES}
+        made = BATCH * HEADS * n * HEAD_DIM
+        limits = Limits.measured(products[PASSES[-1]], made)
         self.document["limits"].append(
             {"mechanism": row.mechanism, "n": n, "run": self.run, **limits.described()}
         )
-        return limits
+        given = sum(x.numel() for x in row.inputs(n, torch.Generator().manual_seed(0)))
+        return {
+            pass_: 1e3 * limits.least_seconds(products[pass_], moved_bytes(given, made, pass_))
+            for pass_ in PASSES
+        }
 
     def _hold_to_limit(
-        self, row: Row, entry: dict[str, Any], limits: Limits | None, cases: Mapping[str, Case]
+        self,
+        row: Row,
+        entry: dict[str, Any],
+        least: Mapping[str, float],
+        cases: Mapping[str, Case],
     ) -> None:
         """Write the least time that this machine allows, and the share of it that was reached."""
-        if limits is None or entry["status"] != "ok":
+        pass_ = entry["pass"]
+        if pass_ not in least or entry["status"] != "ok":
             return
-        n, pass_ = entry["n"], entry["pass"]
-        products = of_pass(WORK[row.mechanism](n), pass_)
-        given = sum(x.numel() for x in row.inputs(n, torch.Generator().manual_seed(0)))
-        moved = moved_bytes(given, BATCH * HEADS * n * HEAD_DIM, pass_)
-        least = 1e3 * limits.least_seconds(products, moved)
-        entry.update(limit_ms=least, limit_share=least / entry["ms"])
+        entry.update(limit_ms=least[pass_], limit_share=least[pass_] / entry["ms"])
         ours = entry["implementation"] == row.ours.name
         if ours and entry["limit_share"] < ENOUGH:
             entry["profile"] = profiled(cases[row.ours.name], pass_)

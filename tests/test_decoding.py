@@ -12,6 +12,7 @@ from attn_lib.catalog import MECHANISMS
 from attn_lib.data import _measured, load_decoding
 from benchmarks import decoders, decoding
 from benchmarks.decoders import DECODERS
+from benchmarks.limits import MIN_ROUNDS, steady_rounds
 from benchmarks.measure import TOLERANCE
 
 HEADS, D, ITEMSIZE = 8, 64, 4
@@ -142,12 +143,14 @@ def test_a_round_leaves_as_much_kept_as_the_round_before(decoder):
     ],
 )
 def test_a_disturbed_round_does_not_count_while_three_are_left(times, kept):
-    assert decoding.undisturbed(times) == kept
+    assert steady_rounds([times]) == kept
 
 
 @torch.no_grad()
 def test_a_round_that_disturbs_the_first_counts_for_none(monkeypatch):
-    monkeypatch.setattr(decoding, "undisturbed", lambda times: [i != 1 for i in range(len(times))])
+    monkeypatch.setattr(
+        decoding, "steady_rounds", lambda all_: [i != 1 for i in range(len(all_[0]))]
+    )
     for row in decoding.measure(DECODERS[:2], 9, repeats=3, tokens=2):
         first, _, last = row["times_ms"]
         assert row["kept"] == [True, False, True]
@@ -201,4 +204,4 @@ def test_committed_results_are_there():
     for name in measured.decoders:
         rows = measured.select(name)
         assert [row.n for row in rows] == list(decoding.SIZES)
-        assert all(sum(row.kept) >= decoding.AT_LEAST for row in rows)
+        assert all(sum(row.kept) >= MIN_ROUNDS for row in rows)
