@@ -110,14 +110,16 @@ class Session:
             self.save()
 
     def weigh(self, rows: Sequence[Row]) -> None:
-        """Measure again the memory of what was timed, and nothing else."""
+        """Measure again the memory of what was timed at the lengths asked for, and nothing else."""
         found = {
             (row.mechanism, one.name): (row, one) for row in rows for one in row.implementations
         }
         waiting = [
             entry
             for entry in self.document["rows"]
-            if entry["status"] == "ok" and (entry["mechanism"], entry["implementation"]) in found
+            if entry["status"] == "ok"
+            and entry["n"] in self.options.sizes
+            and (entry["mechanism"], entry["implementation"]) in found
         ]
         for number, entry in enumerate(waiting, 1):
             name = ", ".join(

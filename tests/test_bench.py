@@ -519,6 +519,15 @@ def test_memory_alone_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None
     assert [run["id"] for run in session.document["runs"]] == [1, 2]
 
 
+def test_memory_is_weighed_at_the_lengths_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = new_session(sizes=(32, 64))
+    session.measure([fake_row()])
+    weighed: list[int] = []
+    monkeypatch.setattr(Session, "_weigh", lambda self, row, one, n, *rest: weighed.append(n))
+    new_session(session.document, sizes=(64,)).weigh([fake_row()])
+    assert set(weighed) == {64}
+
+
 def test_a_rerun_is_not_held_to_the_old_limits(clock: dict[int, float]) -> None:
     session = new_session(sizes=(100, 200), limit=0.02)
     session.measure([fake_row()])

@@ -80,7 +80,8 @@ class Task:
     """A task; `sizes[rate_at]` is the one at which the rates are tried.
 
     `knobs` are the places of the knob's values that are tried; without `heads` only the middle one
-    where the knob is the width of a head. `last` is the size that only the best of them is tried
+    where the knob is the width of a head. If `grows`, the knob stays in the middle at all sizes but
+    the largest. `last` is the size that only the best of them is tried
     at. `stop` is the accuracy in training at which a model is good enough; a task without it is
     judged by its loss. A test has at least so many `answers`.
     """
@@ -92,14 +93,18 @@ class Task:
     rate_at: int = 0
     knobs: tuple[int, ...] = (0, 1, 2)
     heads: bool = True
+    grows: bool = False
     last: Size | None = None
     stop: float | None = None
     answers: int = 16_384
 
-    def values(self, mechanism: str) -> list[int]:
-        """Return the values of a mechanism's knob that are tried."""
+    def values(self, mechanism: str, size: Size) -> list[int]:
+        """Return the values of a mechanism's knob that are tried at a size."""
         knob = KNOBS[mechanism]
-        places = self.knobs if self.heads or knob.name != "head_dim" else (1,)
+        stays = (self.grows and size != self.sizes[-1]) or (
+            not self.heads and knob.name == "head_dim"
+        )
+        places = (1,) if stays else self.knobs
         return [knob.values[place] for place in places]
 
 
@@ -209,7 +214,7 @@ class Grid:
                 Job(task, size, name, value, rates[task, name], seed)
                 for task, name in self._subjects()
                 for size in task.sizes
-                for value in task.values(name)
+                for value in task.values(name, size)
                 for seed in range(self.seeds)
             ],
         )
@@ -221,9 +226,9 @@ class Grid:
         yield "last", jobs
 
     def _rate_trials(self, task: Task, mechanism: str) -> list[Job]:
-        values = task.values(mechanism)
-        value = values[len(values) // 2]
         size = task.sizes[task.rate_at]
+        values = task.values(mechanism, size)
+        value = values[len(values) // 2]
         return [Job(task, size, mechanism, value, rate, 0) for rate in self.rates]
 
     def _best_rate(self, task: Task, mechanism: str, there: Mapping[tuple[Any, ...], Row]) -> float:
@@ -247,7 +252,7 @@ class Grid:
             jobs = (Job(task, task.sizes[-1], mechanism, value, rate, k) for k in range(self.seeds))
             return round(sum(there[job.key]["train_accuracy"] for job in jobs) / self.seeds, 2)
 
-        return max(task.values(mechanism), key=merit)
+        return max(task.values(mechanism, task.sizes[-1]), key=merit)
 
 
 def absent(grid: Grid) -> list[dict[str, str]]:
@@ -286,6 +291,7 @@ FULL = Grid(
             (Size(8, 33, 32, 800), Size(24, 49, 32, 800), Size(40, 65, 32, 800)),
             rate_at=2,
             heads=False,
+            grows=True,
             stop=0.995,
         ),
         Task("letters", True, 1, (Size(64, 64, 16, 600),)),
