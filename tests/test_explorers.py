@@ -28,11 +28,11 @@ from PIL import Image
 
 from attn_lib import explorers
 from attn_lib.data import load_passage
-from attn_lib.explorers import AttentionOnText, SparsePatterns, _explorer, words
+from attn_lib.explorers import AttentionOnText, SparsePatterns, _carried, words
 from attn_lib.explorers._explorer import Explorer
 from attn_lib.explorers._pack import decode, digest, encode, pack, unpack
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST, two_hops
-from attn_lib.explorers.words import COMMON_WORDS, Plural, fill, in_english
+from attn_lib.explorers.words import COMMON_WORDS, STRIDE_WORDS, Plural, fill, in_english
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "attn_lib" / "explorers"
@@ -149,9 +149,8 @@ def test_the_grid_is_complete_and_packed_truly(explorer: type[Explorer]) -> None
         for values, places in header["states"]
     }
     declared = itertools.product(*(control.grid for control in explorer.controls().values()))
-    wanted = {
-        json.dumps(explorer.canonical(dict(zip(names, values, strict=True)))) for values in declared
-    }
+    states = [explorer.canonical(dict(zip(names, values, strict=True))) for values in declared]
+    wanted = {json.dumps(state) for state in states if explorer._carries(state)}
     assert set(carried) == wanted
     assert json.dumps(explorer.check()) in carried
     for state, places in carried.items():
@@ -163,6 +162,44 @@ def test_the_grid_is_complete_and_packed_truly(explorer: type[Explorer]) -> None
             np.testing.assert_array_equal(found[place], expected)
             if coding in ("bits", "uint8", "int32"):
                 np.testing.assert_array_equal(found[place], frame[name])
+
+
+@every_explorer
+def test_a_page_knows_what_every_state_comes_to(explorer: type[Explorer]) -> None:
+    """The summary travels without a word of any language; a page's words make it whole again."""
+    header, _ = unpack(explorer.packed())
+    words = explorer.wording("en", in_english)
+    names = list(explorer.controls())
+
+    def filling(value: Any) -> Any:
+        if isinstance(value, dict) and "word" in value:
+            return words["words"][value["word"]]
+        if isinstance(value, dict):
+            control, place = value["option"]
+            return words["labels"][control]["options"][place]
+        if isinstance(value, str):
+            assert re.fullmatch(r"[\d.]*", value), f"{value} is a word of a language"
+        return value
+
+    assert len(header["told"]) == len(header["states"])
+    chosen = range(0, len(header["told"]), max(1, len(header["told"]) // 40))
+    for k in chosen:
+        sentence, *values = header["told"][k]
+        name, *holes = header["sentences"][sentence]
+        filled = {hole: filling(value) for hole, value in zip(holes, values, strict=True)}
+        state = dict(zip(names, header["states"][k][0], strict=True))
+        assert fill(words["words"][name], filled) == explorer.summarize(**state)
+
+
+@every_explorer
+def test_what_changed_is_told_with_numbers_of_both_states(explorer: type[Explorer]) -> None:
+    change = explorer.words["change"]
+    assert isinstance(change, str)
+    name, values = explorer._summary(explorer.compute(), **explorer.check())
+    holes = set(re.findall(r"\{(\w+)\}", change))
+    assert any(hole.startswith("was_") for hole in holes)
+    assert {hole.removeprefix("was_") for hole in holes} <= set(values)
+    assert set(re.findall(r"\{(\w+)\}", str(explorer.words[name]))) == set(values)
 
 
 @every_explorer
@@ -240,6 +277,7 @@ def test_views_and_words_agree(explorer: type[Explorer]) -> None:
     said = explorer._alt(explorer.compute(), **explorer.check())[0]
     assert said.startswith("alt")
     alternatives = {name for name in explorer.words if name.startswith("alt")}
+    alternatives.add("change")
     figure = literals(inspect.getsource(explorer._figure))
     named = literals(view).union(*(literals(FRONT[front]) for front in shared_by(view)))
     assert set(explorer.words) <= spoken | named | options | alternatives | figure
@@ -257,7 +295,7 @@ def test_no_word_of_a_language_stands_in_a_view(explorer: type[Explorer]) -> Non
 def test_every_message_can_be_filled(explorer: type[Explorer]) -> None:
     wording = explorer.wording("en", in_english)
     assert wording == json.loads(json.dumps(wording))
-    shown = {name for name in explorer.words if not name.startswith(("alt", "still"))}
+    shown = {name for name in explorer.words if not name.startswith("still")}
     assert set(wording["words"]) == {*COMMON_WORDS, *shown}
     assert set(wording["labels"]) == set(explorer.controls())
     for message in explorer.messages():
@@ -282,7 +320,7 @@ def test_common_words_are_used() -> None:
     sources = " ".join(FRONT.values())
     assert all(f'"{name}"' in sources for name in COMMON_WORDS)
     spoken = set(re.findall(r'\b(?:words|speak)\(\s*"(\w+)"', sources))
-    assert spoken <= {*COMMON_WORDS, "ramp"}
+    assert spoken <= {*COMMON_WORDS, *STRIDE_WORDS, "ramp", "change"}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in BUILT.glob("*js")))
@@ -395,7 +433,7 @@ def test_frames_and_outputs_carry_no_language(book: None, monkeypatch: pytest.Mo
     monkeypatch.setattr(SparsePatterns, "words", other)
     monkeypatch.setattr(SparsePatterns.pattern, "label", "ξ")
     monkeypatch.setattr(SparsePatterns.pattern, "options", {"strided": "ξ", "fixed": "ξξ"})
-    _explorer._packed.cache_clear()
+    _carried.packed.cache_clear()
     assert SparsePatterns.packed() == frames
     assert output() == before
 
@@ -458,11 +496,15 @@ def test_a_widget_has_its_controls_as_traits(explorer: type[Explorer]) -> None:
     state = made.get_state()
     assert set(explorer.controls()) <= set(state)
     small = {name: value for name, value in state.items() if name not in ("_esm", "_css")}
-    assert len(json.dumps(small, default=str)) < 7_000
+    assert len(json.dumps(small, default=str)) < 7_400
     assert state["_esm"] == (BUILT / f"{module_of(explorer)}.mjs").read_text(encoding="utf-8")
-    assert len(state["_esm"]) < 30_000
+    assert len(state["_esm"]) < 33_500
     assert json.loads(json.dumps(state["_spec"]))["spec"]["name"] == explorer.__name__
-    assert state["_spec"]["wording"] == explorer.wording("en", in_english)
+    # The words of a summary come with the frame that they sum up.
+    wording = explorer.wording("en", in_english)
+    with_frames = {name for name in explorer.words if name == "change" or name.startswith("alt")}
+    spoken = {name: form for name, form in wording["words"].items() if name not in with_frames}
+    assert state["_spec"]["wording"] == {**wording, "words": spoken}
 
 
 def test_a_widget_speaks_the_language_that_it_is_told(

@@ -99,7 +99,7 @@ def test_a_frame_off_the_grid_is_what_compute_returns(
     shown = [m for m in messages if m["msg_type"] in ("execute_result", "display_data")]
     assert shown[0]["content"]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"]
     small = {key: value for key, value in state.items() if key not in ("_esm", "_css")}
-    assert len(json.dumps(small)) < 7_000
+    assert len(json.dumps(small)) < 7_400
 
     start = time.perf_counter()
     request = {"type": "frame", "id": "front:0", "controls": controls}

@@ -80,7 +80,7 @@ def test_these_are_all_that_show_a_text():
         source = Path(inspect.getfile(explorer)).read_text(encoding="utf-8")
         captured = re.search(r"load_passage|_passage\(\)|\.head\(", source)
         assert (name in TEXT) == bool(captured or {"tokens"} & set(explorer.spec()["facts"])), name
-    assert len(TEXT) == 11
+    assert len(TEXT) == 12
 
 
 @every_text

@@ -32,6 +32,9 @@ from attn_lib.explorers import (
     LSHBuckets,
     LSHCircle,
     LunaPacking,
+    MechanismCosts,
+    OneHeadTenAnswers,
+    RecallAgainstState,
     ResidualStream,
     SparsePatterns,
     TopKSelection,
@@ -577,6 +580,94 @@ def test_warm_up(rate: str, other: str) -> None:
     ]
     holes = dict(zip(("low", "high", "best", "worst"), ends, strict=True))
     assert said(figure) == words["still"].format(**holes)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{}, {"causal": True, "length": 8192}, {"doing": "writing", "quantity": "memory"}],
+)
+def test_mechanism_costs(chosen: dict[str, Any]) -> None:
+    figure, frame, words = still(MechanismCosts, **chosen)
+    lines, ranks = figure.axes
+    doing, quantity = chosen.get("doing", "reading"), chosen.get("quantity", "time")
+    facts = MechanismCosts.spec()["facts"]
+    (picked,) = facts["start"]
+    drawn = [row for row, there in enumerate(frame["there"]) if there.any()]
+    order = sorted(drawn, key=lambda row: (row == 0) + 2 * (row == picked))
+    for curve, row in zip(heights(lines), order, strict=True):
+        np.testing.assert_allclose(curve, 10.0 ** frame["curves"][row][frame["there"][row]])
+    looks = [line for line in lines.get_lines() if len(line.get_xdata()) > 2]
+    assert [to_hex(line.get_color()) for line in looks[-2:]] == [GREY, BLUE]
+    rings = [
+        float(x)
+        for line in lines.get_lines()
+        for x in line.get_xdata()[:1]
+        if len(line.get_xdata()) == 1
+    ]
+    assert rings == [x for x in frame["marks"][picked] if x >= 0]
+    assert marks(lines) == [chosen.get("length", 4096)]
+    assert numbers(lines) == [f"{n:,}" for n in facts["lengths"][doing][quantity]]
+    named = [text.get_text() for text in ranks.get_yticklabels()][::-1]
+    keys = list(MechanismCosts.words)[: len(frame["order"])]
+    assert named == [words[keys[row]] for row in frame["order"]]
+    dots = [float(line.get_xdata()[0]) for line in ranks.get_lines()][::-1]
+    present = [row for row in frame["order"] if frame["present"][row]]
+    np.testing.assert_allclose(dots, 10.0 ** frame["heights"][present].astype(float))
+    wanted = {words["full"]: GREY, words["performer"]: BLUE, words["still_absent"]: ""}
+    assert names(figure) == wanted
+    assert said(figure) == words["at"].format(n=f"{chosen.get('length', 4096):,}")
+
+
+@pytest.mark.parametrize("mechanism", ["explicit_sparse", "cosformer"])
+def test_one_head_ten_answers(mechanism: str) -> None:
+    figure, frame, words = still(OneHeadTenAnswers, mechanism=mechanism)
+    full, near, errors = figure.axes
+    assert [ax.get_title() for ax in (full, near)] == [words["full"], words[mechanism]]
+    facts = OneHeadTenAnswers.spec()["facts"]
+    named = [text.get_text() for text in errors.get_yticklabels()]
+    assert named == [words[name] for name in facts["answers"]]
+    bars = errors.patches
+    np.testing.assert_allclose([bar.get_width() for bar in bars], frame["errors"])
+    chosen = [to_hex(bar.get_facecolor()) != BLUE for bar in bars]
+    assert chosen == [name == mechanism for name in facts["answers"]]
+    (line,) = errors.get_lines()
+    assert line.get_xdata()[0] == pytest.approx(float(frame["mean"][0]))
+    holes = {
+        "budget": 16,
+        "error": f"{frame['errors'][facts['answers'].index(mechanism)]:.2f}",
+        "mean": f"{frame['mean'][0]:.2f}",
+    }
+    assert said(figure) == words["still"].format(**holes)
+
+
+@pytest.mark.parametrize("axis", ["kept", "read"])
+@pytest.mark.parametrize("task", ["recall", "copying", "letters"])
+@pytest.mark.parametrize("off", [(), ("softmax", "longformer")])
+def test_recall_against_state(task: str, axis: str, off: tuple[str, ...]) -> None:
+    titles = RecallAgainstState.mechanisms.options
+    on = tuple(name for name in titles if name not in off)
+    figure, frame, words = still(RecallAgainstState, task=task, axis=axis, mechanisms=on)
+    (ax,) = figure.axes
+    recorded = (frame["drawn"][0] >= 0) & np.isin(list(titles), on)[:, None]
+    unit = 10_000 if task == "letters" else 100
+    numbers = frame["numbers"][("kept", "read").index(axis)]
+    marks = [line for line in ax.get_lines() if len(line.get_xdata()) == 1]
+    marks = [line for line in marks if line.get_marker() not in ("_", "None")]
+    assert [float(line.get_xdata()[0]) for line in marks] == numbers[recorded].tolist()
+    for line, mean in zip(marks, frame["drawn"][0][recorded] / unit, strict=True):
+        y = float(line.get_ydata()[0])
+        assert y == mean or (task != "letters" and 99 < mean < y < 128)
+    shapes = {line.get_marker() + str(line.get_markerfacecolor()) for line in marks}
+    assert len(shapes) == recorded.any(axis=1).sum()
+    has_bound = (task, axis) == ("recall", "kept")
+    wanted = [titles[name] for name, there in zip(titles, recorded, strict=True) if there.any()]
+    if (frame["ceiling"][1][recorded] > 0).any():
+        wanted.append(words["still_bars"])
+    assert list(names(figure)) == [words["beyond"]] * has_bound + wanted
+    assert ax.get_xlabel() == words[f"{axis}_x"]
+    assert ax.get_ylabel() == words["chart_loss" if task == "letters" else "chart"]
+    assert said(figure) == RecallAgainstState.task.options[task]
+    assert ax.get_title() == {"recall": "64 pairs", "copying": "40 blanks", "letters": ""}[task]
 
 
 # All of them

@@ -19,6 +19,7 @@ from attn_lib import (
     performer_weights,
     softmax_attention,
 )
+from attn_lib.numerics import features, heads, levels
 
 KERNELS = ("softmax", "softmax_trig", "relu")
 
@@ -368,6 +369,40 @@ def test_a_state_may_draw_and_keeps_half_precision_out_of_its_sums():
 
 
 @pytest.mark.parametrize("causal", [False, True], ids=["both-ways", "causal"])
+@pytest.mark.parametrize(("held", "at_once"), [(7 * 5 * 3, 3), (7 * 5 * 2, 2), (7 * 5, 1), (1, 1)])
+def test_as_many_heads_are_computed_at_once_as_stay_in_cache(monkeypatch, held, at_once, causal):
+    w = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    drawn = torch.randn(3, 1, 6, 7, 4, generator=torch.Generator().manual_seed(2)).double()
+    given = [x.clone().requires_grad_() for x in drawn]
+    whole = performer_attention(*given, projection=w, causal=causal)
+    wanted = torch.autograd.grad(whole.square().sum(), given)
+    monkeypatch.setattr(heads, "IN_CACHE", held)
+    out = performer_attention(*given, projection=w, causal=causal)
+    assert_close(out, whole, rtol=1e-12, atol=1e-12)
+    grads = torch.autograd.grad(out.square().sum(), given)
+    for grad, other in zip(grads, wanted, strict=True):
+        assert_close(grad, other, rtol=1e-10, atol=1e-10)
+    tally = counting.count(lambda *x: performer_attention(*x, projection=w, causal=causal), *drawn)
+    features = at_once * 7 * 5
+    assert tally.largest == max(drawn[0].numel(), features, causal * at_once * 7 * 7)
+
+
+def test_heads_that_need_pieces_do_not_change_the_others():
+    w = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    q, k, v = torch.randn(3, 2, 3, 9, 4, generator=torch.Generator().manual_seed(2)).double()
+    k[1, 2, 5:] *= 60  # so far above what came before that a piece begins
+    real = torch.arange(9) < torch.tensor([[9], [7]])
+    logarithms = features.cut(k.flatten(0, 1) @ w.mT * 4**-0.25)
+    assert levels.key_levels(logarithms) is None
+    assert levels.key_levels(logarithms[:5]) is not None
+    out = performer_attention(q, k, v, projection=w, causal=True, key_mask=real)
+    for b, h in ((0, 0), (0, 2), (1, 1), (1, 2)):
+        one = [x[b : b + 1, h : h + 1] for x in (q, k, v)]
+        alone = performer_attention(*one, projection=w, causal=True, key_mask=real[b : b + 1])
+        assert_close(out[b, h], alone[0, 0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["both-ways", "causal"])
 def test_the_largest_tensor_and_the_memory_grow_with_the_length(causal):
     lengths = [512, 1024, 2048]
     w = torch.randn(32, 16, generator=torch.Generator().manual_seed(0))
@@ -377,7 +412,8 @@ def test_the_largest_tensor_and_the_memory_grow_with_the_length(causal):
 
     inputs = {n: [torch.randn(1, 2, n, width) for width in (16, 16, 16)] for n in lengths}
     tallies = [counting.count(call, *inputs[n]) for n in lengths]
-    assert [t.largest for t in tallies] == [max(n * 32, n * 64 * causal) for n in lengths]
+    # The features of both heads, which stay in cache, or the pairs of their chunks.
+    assert [t.largest for t in tallies] == [2 * max(n * 32, n * 64 * causal) for n in lengths]
     assert counting.exponent(lengths, [t.total for t in tallies]) < 1.05
     assert (
         counting.exponent(lengths, [counting.peak_bytes(call, *inputs[n]) for n in lengths]) < 1.1

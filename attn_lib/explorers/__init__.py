@@ -12,6 +12,9 @@ from attn_lib.explorers.low_rank_attention import LowRankAttention
 from attn_lib.explorers.lsh_buckets import LSHBuckets
 from attn_lib.explorers.lsh_circle import LSHCircle
 from attn_lib.explorers.luna_packing import LunaPacking
+from attn_lib.explorers.mechanism_costs import MechanismCosts
+from attn_lib.explorers.one_head_ten_answers import OneHeadTenAnswers
+from attn_lib.explorers.recall_against_state import RecallAgainstState
 from attn_lib.explorers.residual_stream import ResidualStream
 from attn_lib.explorers.sparse_patterns import SparsePatterns
 from attn_lib.explorers.topk_selection import TopKSelection
@@ -30,6 +33,9 @@ __all__ = [
     "LongformerWindow",
     "LowRankAttention",
     "LunaPacking",
+    "MechanismCosts",
+    "OneHeadTenAnswers",
+    "RecallAgainstState",
     "ResidualStream",
     "SparsePatterns",
     "TopKSelection",

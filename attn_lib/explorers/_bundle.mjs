@@ -44,9 +44,10 @@ const widget = (/** @type {string} */ name) => `
 `;
 
 const book = `
-  import { hydrate } from "./front/page.mjs";
+  import { hydrate, soon } from "./front/page.mjs";
   ${names.map((name, k) => `import { view as view${k} } from "./${name}.mjs";`).join("\n")}
-  hydrate(document, { ${names.map((name, k) => `${name}: view${k}`).join(", ")} });
+  // Apart from reading the script, so that neither keeps the page from answering for long.
+  soon(() => hydrate(document, { ${names.map((name, k) => `${name}: view${k}`).join(", ")} }));
 `;
 
 async function style() {

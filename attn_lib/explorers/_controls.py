@@ -11,9 +11,11 @@ import traitlets
 
 from attn_lib.explorers.words import Message, Translate
 
-__all__ = ["Choice", "Control", "Positions", "Range", "Toggle", "Value"]
+__all__ = ["Choice", "Control", "Members", "Positions", "Range", "Toggle", "Value"]
 
-Value = bool | int | float | str | tuple[int, ...]
+_OFF_AND_ON = ("off", "on")
+
+Value = bool | int | float | str | tuple[int, ...] | tuple[str, ...]
 
 
 class Control(traitlets.TraitType[Any, Any]):
@@ -219,6 +221,14 @@ class Toggle(Control):
             raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
         return bool(value)
 
+    def messages(self) -> list[Message]:
+        """Return every word that it shows, and what its two values are called on paper."""
+        return [*super().messages(), *_OFF_AND_ON]
+
+    def wording(self, translate: Translate) -> dict[str, Any]:
+        """Return its words for a view: also ``options``, what off and on are called."""
+        return {**super().wording(translate), "options": [translate(text) for text in _OFF_AND_ON]}
+
 
 class Positions(Control):
     """A set of positions, chosen in the picture itself or typed with commas between them.
@@ -256,3 +266,37 @@ class Positions(Control):
         """Return what the view needs to know of this set."""
         default = list(self.default_value)
         return {**super().spec(), "default": default, "grid": [default], "count": self.count}
+
+
+class Members(Choice):
+    """Any of a few named things: the view has a switch for each, which is its legend, too.
+
+    At the start all are on. The arrays of a frame hold all of them, and the view draws those that
+    are on.
+    """
+
+    kind = "members"
+    in_frame = False
+
+    def __init__(self, *, options: Mapping[str, str], **declaration: Any) -> None:
+        everything = tuple(options)
+        super().__init__(everything, options=options, grid=(everything,), **declaration)
+
+    def check(self, name: str, value: object) -> tuple[str, ...]:
+        """Return the names in the order of the options, each once, or say what they must be."""
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TypeError(f"{name} must be a sequence of str, got {value!r}")
+        chosen = set()
+        for member in value:
+            if not isinstance(member, str):
+                raise TypeError(f"{name} must hold str, got {type(member).__name__}")
+            if member not in self.options:
+                known = ", ".join(repr(option) for option in self.options)
+                raise ValueError(f"{name} must be of {known}, got {member!r}")
+            chosen.add(member)
+        return tuple(option for option in self.options if option in chosen)
+
+    def spec(self) -> dict[str, Any]:
+        """Return what the view needs to know of these."""
+        default = list(self.options)
+        return {**super().spec(), "default": default, "grid": [default]}

@@ -19,7 +19,6 @@ in the explorer's ``language``; the book's build writes them on each page in the
 """
 
 import base64
-import functools
 import html
 import itertools
 import json
@@ -32,9 +31,10 @@ import anywidget
 import traitlets
 from numpy.typing import NDArray
 
+from attn_lib.explorers._carried import is_summary, packed, told
 from attn_lib.explorers._controls import Control, Value
 from attn_lib.explorers._files import png, svg
-from attn_lib.explorers._pack import Coding, encode, pack
+from attn_lib.explorers._pack import Coding, encode
 from attn_lib.explorers.words import (
     COMMON_WORDS,
     FIGURE_WORDS,
@@ -133,7 +133,9 @@ class Explorer(anywidget.AnyWidget):
 
     def _speaking(self) -> dict[str, Any]:
         wording = self.wording(self.language, translator(self.language))
-        return {"spec": self.spec(), "wording": wording}
+        # The words of a summary travel with what fills them (`_answer`).
+        spoken = {name: x for name, x in wording["words"].items() if not is_summary(name)}
+        return {"spec": self.spec(), "wording": {**wording, "words": spoken}}
 
     @classmethod
     def controls(cls) -> dict[str, Control]:
@@ -195,8 +197,18 @@ class Explorer(anywidget.AnyWidget):
         states = {}
         for values in itertools.product(*(control.grid for control in known.values())):
             state = cls.canonical(dict(zip(known, values, strict=True)))
-            states[tuple(state.values())] = state
+            if cls._carries(state):
+                states[tuple(state.values())] = state
         return list(states.values())
+
+    @classmethod
+    def _carries(cls, state: Mapping[str, Value]) -> bool:
+        """Tell whether the book carries a state of the grid; one with nothing to see may stay out.
+
+        A control offers the values for which some state is carried, given those of the controls
+        that are declared before it.
+        """
+        return True
 
     @classmethod
     def _frame(cls, *args: Any, **controls: Any) -> dict[str, NDArray[Any]]:
@@ -236,6 +248,22 @@ class Explorer(anywidget.AnyWidget):
         raise NotImplementedError
 
     @classmethod
+    def _summary(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        """Return what the state comes to, in a sentence for whoever doesn't see the picture.
+
+        The name of a message, ``alt…``, and what fills it; by default those of the still picture.
+        The same fills ``change``, where what filled it in the state before is ``was_…``.
+        """
+        return cls._alt(frame, **controls)
+
+    @classmethod
+    def summarize(cls, **controls: object) -> str:
+        """Return what a state comes to, in English. Raises what `check` raises."""
+        state = cls.check(**controls)
+        name, values = cls._summary(cls.compute(**state), **state)
+        return fill(in_english(cls.words[name]), values)
+
+    @classmethod
     def describe(cls, **controls: object) -> str:
         """Return the picture of a state in words, in English. Raises what `check` raises."""
         state = cls.check(**controls)
@@ -272,8 +300,7 @@ class Explorer(anywidget.AnyWidget):
         dict
             ``language``; ``words``, a template each; ``labels``, the words of the controls.
         """
-        elsewhere = ("alt", "still")
-        shown = {name: text for name, text in cls.words.items() if not name.startswith(elsewhere)}
+        shown = {name: text for name, text in cls.words.items() if not name.startswith("still")}
         words = {**COMMON_WORDS, **shown}
         return {
             "language": language,
@@ -292,9 +319,7 @@ class Explorer(anywidget.AnyWidget):
     def packed(cls) -> bytes:
         """Return the frames of the whole grid in one deflate stream, equal arrays once."""
         # anywidget gives every instance a class of its own; the frames are its parent's.
-        return _packed(
-            next(parent for parent in cls.__mro__ if "_anywidget_id" not in vars(parent))
-        )
+        return packed(next(parent for parent in cls.__mro__ if "_anywidget_id" not in vars(parent)))
 
     def _state(self) -> dict[str, Value]:
         return {name: getattr(self, name) for name in self.controls()}
@@ -309,6 +334,11 @@ class Explorer(anywidget.AnyWidget):
         except (TypeError, ValueError) as error:
             self.send({**reply, "error": str(error)})
             return
+        state = self.check(**content.get("controls", {}))
+        name, values = told(type(self), frame, state)
+        translate = translator(self.language)
+        reply["told"] = [name, values]
+        reply["words"] = {one: translate(self.words[one]) for one in (name, "change")}
         reply["arrays"] = [
             [name, coding, list(frame[name].shape)] for name, coding in self.codings.items()
         ]
@@ -383,19 +413,3 @@ class Explorer(anywidget.AnyWidget):
             publish: Any = publish_display_data
             publish(*self._repr_mimebundle_())
             self._handle_displayed(**kwargs)
-
-
-@functools.cache
-def _packed(explorer: type[Explorer]) -> bytes:
-    arrays: dict[tuple[Coding, tuple[int, ...], bytes], int] = {}
-    states = []
-    for state in explorer.grid():
-        frame = explorer.compute(**state)
-        places = []
-        for name, coding in explorer.codings.items():
-            array = frame[name]
-            key = (coding, array.shape, encode(array, coding))
-            places.append(arrays.setdefault(key, len(arrays)))
-        states.append([list(state.values()), places])
-    header = {"spec": explorer.spec(), "names": list(explorer.codings), "states": states}
-    return pack(header, list(arrays))

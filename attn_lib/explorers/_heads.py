@@ -1,6 +1,7 @@
-"""What explorers of captured heads share: the passage, the heads' names, two views of weights."""
+"""What explorers of captured heads share: the passage, names, blocks, views of weights."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ __all__ = [
     "HEAD_NAMES",
     "KNOWN_HEADS",
     "LAYERS",
+    "block_means",
     "head_label",
     "head_options",
+    "in_squares",
     "mean_error",
     "passage",
     "random_weights",
@@ -65,6 +68,20 @@ def mean_error(out: Tensor, values: Tensor) -> float:
     It costs nothing, so that an error of an output says little where this one is as small.
     """
     return float((values.mean(dim=-2, keepdim=True) - out).norm() / out.norm())
+
+
+def block_means(rank: int, length: int) -> Tensor:
+    """Return the matrix that averages `rank` blocks of positions (rank, length)."""
+    block = torch.arange(length) * rank // length
+    member = torch.nn.functional.one_hot(block, rank).T.float()
+    return member / member.sum(dim=-1, keepdim=True).clamp(min=1)
+
+
+def in_squares(weights: Tensor, size: int) -> NDArray[Any]:
+    """Return weights as cells: mean over so many queries, sum over as many keys."""
+    count = len(weights) // size
+    cells: NDArray[Any] = weights.reshape(count, size, count, size).sum(3).mean(1).numpy()
+    return cells
 
 
 def random_weights(q: Tensor, k: Tensor) -> Tensor:

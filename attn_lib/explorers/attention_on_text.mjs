@@ -2,13 +2,16 @@
 
 import { ranked, row, unroot } from "./front/arrays.mjs";
 import { Bars } from "./front/bars.mjs";
-import { beside, side, stage } from "./front/layout.mjs";
+import { beside, column, isBroad, narrowColumn, side, stage } from "./front/layout.mjs";
 import { rampLegend } from "./front/legend.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { hint } from "./front/readouts.mjs";
+import { largest, RowTable } from "./front/row_table.mjs";
 import { namer, TokenStrip } from "./front/tokens.mjs";
 
 /** @import { MakeView } from "./front/types.d.ts" */
+
+const BROAD_CELLS = 400;
 
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
@@ -31,14 +34,26 @@ export const view = ({ facts, words, say, choose }) => {
     onPick: choose,
   });
   const bars = new Bars({ count: 8, words });
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("weights_head")],
+    onGo: (i) => choose([i, null], true),
+    label: (i) => words("row_name", { i, token: name(i) }),
+  });
 
   return {
-    el: stage(hint(words("text_help")), strip.el, matrix.el, side(bars.el)),
+    el: stage(hint(words("text_help")), strip.el, narrowColumn(matrix.el), column(side(bars.el))),
     start: [facts.start, null],
     limits: [n, n],
-    layout: (width) => matrix.layout(beside(width)),
-    draw: ({ weights }, _, theme) => matrix.paint(weights.values, theme.ramp),
+    rows,
+    layout: (width) => matrix.layout(isBroad(width) ? BROAD_CELLS : beside(width)),
+    draw({ weights }, _, theme) {
+      matrix.paint(weights.values, theme.ramp);
+      rows.show((i) => [largest([...row(weights, i)].map(unroot), name, words)]);
+    },
     point([i, j], { weights, effective }, _, theme) {
+      rows.mark(i);
       matrix.pick = [i, j ?? i];
       strip.shade(weights.values, i * n, theme, i, j);
       matrix.mark((pen) => {
@@ -46,9 +61,7 @@ export const view = ({ facts, words, say, choose }) => {
         if (j !== null) pen.box(i, j, theme.hex("second"));
       });
       const given = row(weights, i);
-      const seen = ranked(given)
-        .slice(0, bars.rows.length)
-        .filter((k) => unroot(given[k]) >= 0.005);
+      const seen = ranked(given, bars.rows.length).filter((k) => unroot(given[k]) >= 0.005);
       bars.show(
         words("bars", { token: name(i) }),
         seen.map((k) => [name(k), unroot(given[k])]),

@@ -16,7 +16,7 @@ from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import HEADS, LAYERS
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._text import TextExplorer, of_layer_and_head, plain_tokens, shown_tokens
-from attn_lib.explorers.words import Message
+from attn_lib.explorers.words import MATRIX_WORDS, Message, Rounded
 from attn_lib.mechanisms.softmax import softmax_weights
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ class AttentionOnText(TextExplorer):
     codings: ClassVar[Mapping[str, Coding]] = {"weights": "sqrt8", "effective": "float16"}
 
     words: ClassVar[Mapping[str, Message]] = {
+        **MATRIX_WORDS,
+        "row_name": "{i} {token}",
+        "weights_head": "Largest weights",
         "text": "The passage; the marked token is the query",
         "text_help": "Point at, tap, or move with the arrow keys to a token.",
         "matrix": "Attention weights: query (row), key (column)",
@@ -91,6 +94,9 @@ class AttentionOnText(TextExplorer):
         "cell": "“{token}” ({i}) gives “{key}” ({j}) {weight} of its weight, which in effect"
         " is spread over {effective} tokens.",
         "ramp": "weight",
+        "alt_state": "Layer {layer}, head {head}: in the mean a query spreads its weight over"
+        " {mean} of {n} tokens, the narrowest over {least}, the broadest over {most}.",
+        "change": "Spread of a query in the mean: {mean} tokens, before {was_mean}.",
         "alt": "Attention weights of layer {layer}, head {head} on {n} tokens: {tokens}",
     }
 
@@ -140,3 +146,18 @@ class AttentionOnText(TextExplorer):
         layer, head = controls["layer"], controls["head"]
         said = {"n": len(tokens), "tokens": " ".join(tokens)}
         return "alt", {"layer": layer, "head": head, **said}
+
+    @classmethod
+    def _summary(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        spread = frame["effective"]
+        narrow, mean, broad = (
+            Rounded(float(x), 1) for x in (spread.min(), spread.mean(), spread.max())
+        )
+        return "alt_state", {
+            "layer": controls["layer"],
+            "head": controls["head"],
+            "n": cls._count(),
+            "mean": mean,
+            "least": narrow,
+            "most": broad,
+        }

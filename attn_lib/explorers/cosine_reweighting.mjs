@@ -2,7 +2,7 @@
 
 import { unsign } from "./front/arrays.mjs";
 import { CurveChart } from "./front/curve_chart.mjs";
-import { side, stage } from "./front/layout.mjs";
+import { column, narrowColumn, side, stage } from "./front/layout.mjs";
 import { Legend } from "./front/legend.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
 import { signedTable } from "./front/theme.mjs";
@@ -20,6 +20,10 @@ export const view = ({ facts, words, say, choose }) => {
     titles: [words("full"), words("weights")],
     axes: words("axes"),
     onPick: choose,
+    words,
+    weight: (code) => unsign(code, facts),
+    called: (k) => tokens[k],
+    label: (k) => words("row_name", { i: k, token: tokens[k] }),
   });
   const readouts = new Readouts([
     words("negative"),
@@ -57,13 +61,13 @@ export const view = ({ facts, words, say, choose }) => {
   return {
     el: stage(
       hint(words("help"), words("hint")),
-      ...pictures.els,
-      side(readouts.el),
-      side(chart.el, legend.el),
-      side(factor.el),
+      narrowColumn(pictures.els[0], side(chart.el, legend.el)),
+      narrowColumn(pictures.els[1], side(factor.el)),
+      column(side(readouts.el)),
     ),
     start: facts.start,
     limits: [n, n],
+    rows: pictures.rows,
     layout: pictures.layout,
     draw(frame, _, theme) {
       /** @type {[ArrayLike<number>, ArrayLike<number>]} */

@@ -21,7 +21,7 @@ from attn_lib.explorers._heads import head_options, mean_error
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
-from attn_lib.explorers.words import Message, Rounded
+from attn_lib.explorers.words import MATRIX_WORDS, Message, Rounded
 from attn_lib.mechanisms.softmax import softmax_weights
 from attn_lib.numerics.features import normalise
 
@@ -132,6 +132,8 @@ class CosineReweighting(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **MATRIX_WORDS,
+        "row_name": "{i} {token}",
         "full": "Softmax",
         "weights": "Instead of softmax",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
@@ -158,6 +160,8 @@ class CosineReweighting(TextExplorer):
         " size; the mean of the values would err by {mean}.",
         "cell": "“{query}” ({i}) on “{key}” ({j}), {apart} apart: softmax gives {full}, here it is"
         " {weight}. Factor of the distance: {factor}.",
+        "change": "Negative entries: {negative} %, before {was_negative} %. Error of the output:"
+        " {error} % of its size, before {was_error} %.",
         "alt_relu_cosine": "Softmax’s weights of layer and head {head} on {n} tokens, and the"
         " products of the ReLU of q and k times a cosine with M = {m}, divided by their sums:"
         " {negative} % of the entries are negative. The output errs by {error} % of its size, the"

@@ -2,7 +2,7 @@
 
 import { row, unsign } from "./front/arrays.mjs";
 import { CurveChart } from "./front/curve_chart.mjs";
-import { side, stage } from "./front/layout.mjs";
+import { column, narrowColumn, side, stage } from "./front/layout.mjs";
 import { Legend } from "./front/legend.mjs";
 import { nearest } from "./front/numbers.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
@@ -17,6 +17,9 @@ const COLOURS = ["local", "summary", "second"];
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
   const n = facts.cells;
+  // Of a short text a cell is one token by one, of others two by two.
+  const size = facts.tokens.length / n;
+  const text = (/** @type {number} */ k) => facts.tokens.slice(size * k, size * (k + 1)).join(" ");
   const titles = /** @type {[string, string]} */ ([words("full"), words("estimate")]);
   const pictures = twins({
     n,
@@ -24,6 +27,11 @@ export const view = ({ facts, words, say, choose }) => {
     titles,
     axes: words("axes"),
     onPick: choose,
+    words,
+    weight: (code) => unsign(code, facts),
+    called: text,
+    label: (k) => words("row_name", { i: size * k, token: text(k) }),
+    size,
   });
   const readouts = new Readouts([words("error"), words("largest"), words("norms"), words("mean")]);
   const chart = new CurveChart({
@@ -40,19 +48,17 @@ export const view = ({ facts, words, say, choose }) => {
     ["ink", words("mean_line")],
   ]);
   const signed = (/** @type {number} */ code) => words.decimals(unsign(code, facts), 2);
-  // Of a short text a cell is one token by one, of others two by two.
-  const size = facts.tokens.length / n;
-  const text = (/** @type {number} */ k) => facts.tokens.slice(size * k, size * (k + 1)).join(" ");
 
   return {
     el: stage(
       hint(words("help"), words("hint"), words("edge")),
-      ...pictures.els,
-      side(readouts.el),
-      side(chart.el, legend.el),
+      narrowColumn(pictures.els[0]),
+      narrowColumn(pictures.els[1]),
+      column(side(readouts.el), side(chart.el, legend.el)),
     ),
     start: facts.start,
     limits: [n, n],
+    rows: pictures.rows,
     layout: pictures.layout,
     draw(frame, { features }, theme) {
       pictures.paint([frame.full.values, frame.estimate.values], signedTable(theme, facts));

@@ -16,11 +16,11 @@ from torch import Tensor
 from attn_lib.data import Passage
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Said
-from attn_lib.explorers._heads import head_options, mean_error
+from attn_lib.explorers._heads import head_options, in_squares, mean_error
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers._text import TextExplorer, in_cells, of_head, remembered, shown_tokens
-from attn_lib.explorers.words import Message, Rounded
+from attn_lib.explorers.words import MATRIX_WORDS, Message, Rounded
 from attn_lib.mechanisms.performer import performer_attention, performer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
 from attn_lib.numerics.projections import draw_projection
@@ -85,13 +85,6 @@ _head = remembered(16)(_Head)
 def _shown(passage: Passage) -> tuple[int, int]:
     """Return how many tokens are shown, and how many a cell stands for."""
     return in_cells(min(LENGTH, len(passage.tokens)), CELLS)
-
-
-def _picture(weights: Tensor, size: int) -> NDArray[Any]:
-    """Return weights as cells: mean over so many queries, sum over as many keys."""
-    count = len(weights) // size
-    cells: NDArray[Any] = weights.reshape(count, size, count, size).sum(3).mean(1).numpy()
-    return cells
 
 
 class EstimatedAttention(TextExplorer):
@@ -168,6 +161,8 @@ class EstimatedAttention(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **MATRIX_WORDS,
+        "row_name": "{i} {token}",
         "full": "The head's own weights",
         "estimate": "Estimated by m features",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
@@ -192,6 +187,8 @@ class EstimatedAttention(TextExplorer):
         "still_estimate_now": "Estimated by {m} features",
         "still": "With this draw of {m} features the output errs by {error} of its size, with the"
         " mean of the values by {mean}.",
+        "change": "Error of the output: {error} % of its size, before {was_error} %. With the mean"
+        " of the values: {mean} %.",
         "alt": "Attention weights of layer and head {head} on {n} tokens, and their estimate by {m}"
         " features: in this draw the output errs by {error} % of its size, with the mean of the"
         " values by {mean} %.",
@@ -240,8 +237,8 @@ class EstimatedAttention(TextExplorer):
             *one.norms,
         )
         return {
-            "estimate": signed_code(_picture(near, size), 12),
-            "full": signed_code(_picture(one.weights, size)),
+            "estimate": signed_code(in_squares(near, size), 12),
+            "full": signed_code(in_squares(one.weights, size)),
             "errors": np.log10(one.errors.clip(_LOWEST, _HIGHEST)),
             "mean": np.array([one.mean], dtype=np.float32),
             "facts": np.array(facts, dtype=np.float32).clip(max=6e4),

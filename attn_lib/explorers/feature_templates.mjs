@@ -1,16 +1,28 @@
 // The templates of Efficient Attention on real text, and how each word mixes them.
 
-import { ranked, row, unroot } from "./front/arrays.mjs";
+import { once, ranked, row, unroot } from "./front/arrays.mjs";
 import { Bars } from "./front/bars.mjs";
 import { setText } from "./front/dom.mjs";
-import { shared, side, stage, wideSide } from "./front/layout.mjs";
+import {
+  column,
+  isBroad,
+  narrowColumn,
+  nextRow,
+  shared,
+  side,
+  stage,
+  wideSide,
+} from "./front/layout.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
+import { largest as inWords, RowTable } from "./front/row_table.mjs";
 import { namer, TokenStrip } from "./front/tokens.mjs";
 
 /** @import { Coded, MakeView } from "./front/types.d.ts" */
 
 const WIDTH = 384;
+const BROAD_CELLS = 200;
+const MOST = 4;
 
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
@@ -56,9 +68,18 @@ export const view = ({ facts, words, say, choose }) => {
   );
   const weights = matrix("weights", ([i, j], isFirm) => choose([i, at[1], j], isFirm));
   const full = matrix("full", ([i, j], isFirm) => choose([i, at[1], j], isFirm));
+  templates.band = [band, 1];
+  mixtures.band = [1, band];
   const all = [templates, mixtures, weights, full];
   const titles = [hint(""), hint("")];
-  const [mixed, reads, soft] = [0, 1, 2].map(() => new Bars({ count: 6, words }));
+  const [mixed, reads, soft] = [0, 1, 2].map(() => new Bars({ count: MOST, words }));
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("weights"), words("full")],
+    onGo: (i) => choose([i, at[1], null], true),
+    label: (i) => words("row_name", { i, token: name(i) }),
+  });
   const readouts = new Readouts([
     words("error"),
     words("mean"),
@@ -66,49 +87,55 @@ export const view = ({ facts, words, say, choose }) => {
     words("spread_full"),
   ]);
 
+  /** What each template is highest on: its heaviest words, each once. */
+  const heaviest = once((array) =>
+    Array.from({ length: features }, (_, c) => {
+      const heavy = ranked(row(array, c), 6);
+      return [...new Set(heavy.map(name))].slice(0, 3);
+    }),
+  );
   /** The largest of some shares, by name.
    * @param {ArrayLike<number>} shares @param {(k: number) => string} called @returns {[string, number][]} */
   const largest = (shares, called) =>
-    ranked(shares)
-      .slice(0, 6)
+    ranked(shares, MOST)
       .filter((k) => unroot(shares[k]) >= 0.005)
       .map((k) => [called(k), unroot(shares[k])]);
 
   return {
     el: stage(
       hint(words("help")),
-      titles[0],
-      ofTemplate.el,
-      titles[1],
-      ofRow.el,
-      ...all.map((one) => one.el),
-      wideSide(mixed.el),
-      side(readouts.el),
-      side(reads.el),
-      side(soft.el),
+      column(titles[0], ofTemplate.el, titles[1], ofRow.el, side(readouts.el)),
+      narrowColumn(all[0].el, all[1].el),
+      narrowColumn(all[2].el, all[3].el),
+      nextRow(),
+      column(wideSide(mixed.el)),
+      column(side(reads.el)),
+      column(side(soft.el)),
     ),
     start: facts.start,
     limits: [n, features, n],
+    rows,
     layout(width) {
-      const room = Math.min(shared(width, 2, 2), WIDTH);
+      const room = isBroad(width) ? BROAD_CELLS : Math.min(shared(width, 2, 2), WIDTH);
       for (const one of all) one.layout(room * Math.min(1, one.cols / one.rows));
     },
     draw(frame, _, theme) {
-      const [rows, columns] = [new Uint8Array(n * span), new Uint8Array(n * span)];
+      const [bands, columns] = [new Uint8Array(n * span), new Uint8Array(n * span)];
       for (let c = 0, k = 0; c < span; c++)
-        for (let j = 0; j < n; j++, k++) rows[k] = frame.templates.values[feature(c) * n + j];
+        for (let j = 0; j < n; j++, k++) bands[k] = frame.templates.values[feature(c) * n + j];
       for (let i = 0, k = 0; i < n; i++)
         for (let c = 0; c < span; c++, k++)
           columns[k] = frame.mixtures.values[i * features + feature(c)];
-      templates.paint(rows, theme.ramp);
+      templates.paint(bands, theme.ramp);
       mixtures.paint(columns, theme.ramp);
       weights.paint(frame.weights.values, theme.ramp);
       full.paint(frame.full.values, theme.ramp);
-      // What a template is highest on: its heaviest words, each once.
-      highest = Array.from({ length: features }, (_, c) => {
-        const heavy = ranked(row(frame.templates, c)).slice(0, 6);
-        return [...new Set(heavy.map(name))].slice(0, 3);
-      });
+      rows.show((i) =>
+        [frame.weights, frame.full].map((array) =>
+          inWords([...row(array, i)].map(unroot), name, words),
+        ),
+      );
+      highest = heaviest(frame.templates);
       const mean = (/** @type {number} */ k) =>
         [...row(frame.spread, k)].reduce((sum, x) => sum + x, 0) / n;
       const errors = [...frame.errors.values].map((x) => words.decimals(x, 2));
@@ -120,6 +147,7 @@ export const view = ({ facts, words, say, choose }) => {
     },
     point([i, c, j], frame, _, theme) {
       at = [i, c, j];
+      rows.mark(i);
       const ink = theme.hex("second");
       const cell = j ?? i;
       weights.pick = full.pick = [i, cell];

@@ -23,7 +23,7 @@ from attn_lib.explorers._heads import (
 )
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._text import TextExplorer, of_head, shown_tokens
-from attn_lib.explorers.words import Message, Rounded
+from attn_lib.explorers.words import MATRIX_WORDS, Message, Rounded
 from attn_lib.mechanisms.efficient import efficient_factors
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -92,6 +92,8 @@ class FeatureTemplates(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **MATRIX_WORDS,
+        "row_name": "{i} {token}",
         "help": "Point at, tap, or move with the arrow keys to a word or a cell.",
         "template_text": "The passage, shaded by template {feature}",
         "row_text": "The passage, shaded by what “{query}” reads",
@@ -118,6 +120,8 @@ class FeatureTemplates(TextExplorer):
         " effect it reads {here} tokens, with softmax attention {there}.",
         "cell": "“{query}” ({i}) gives “{key}” ({j}) {weight} of its weight, with softmax attention"
         " {full}. It mixes in {share} of template {feature}, which has {template} on “{key}”.",
+        "change": "Spread of a row: {here} tokens, before {was_here}. Error of the output: {error}"
+        " % of its size, before {was_error} %. With the mean of the values: {mean} %.",
         "alt": "The {features} templates of layer and head {head} on {n} tokens, the weights that"
         " mixtures of them make, and softmax attention. A row of the first weights is spread over"
         " {here} tokens, of the second over {there}. The output errs by {error} % of its size; the"

@@ -111,6 +111,8 @@ class GradientLadder(Explorer):
         **NORMS,
         "cell": "Block {k} of {depth}, {norm}: the second feed-forward matrix has a gradient of"
         " norm {value}, the mean of {draws} draws; nine in ten lie between {low} and {high}.",
+        "change": "Gradient in the first block: {first}, before {was_first}. In the last: {last},"
+        " before {was_last}.",
         "alt": "Gradients of {depth} blocks, {norm}: those of the second feed-forward matrix go"
         " from {first} in the first block to {last} in the last, and the last one follows L to the"
         " power {power}.",

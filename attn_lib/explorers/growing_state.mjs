@@ -2,11 +2,21 @@
 
 import { ranked, row, unroot } from "./front/arrays.mjs";
 import { Bars } from "./front/bars.mjs";
-import { shared, side, stage, wideSide } from "./front/layout.mjs";
+import {
+  column,
+  isBroad,
+  narrowColumn,
+  nextRow,
+  shared,
+  side,
+  stage,
+  wideSide,
+} from "./front/layout.mjs";
 import { Legend } from "./front/legend.mjs";
 import { LineChart } from "./front/line_chart.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
+import { largest as inWords, RowTable } from "./front/row_table.mjs";
 import { signedTable } from "./front/theme.mjs";
 import { namer, TokenStrip } from "./front/tokens.mjs";
 
@@ -15,9 +25,10 @@ import { namer, TokenStrip } from "./front/tokens.mjs";
 const COLOURS = ["second", "local"];
 // g stands two columns wide beside G, with two free ones between.
 const BESIDE = 4;
+const BROAD_CELLS = 208;
 
 /** @type {MakeView} */
-export const view = ({ facts, words, say, choose }) => {
+export const view = ({ facts, words, say, choose, put }) => {
   const { tokens, width } = facts;
   const n = tokens.length;
   const cols = width + BESIDE;
@@ -48,6 +59,14 @@ export const view = ({ facts, words, say, choose }) => {
     colLabel: words("axes"),
   });
   const bars = [new Bars({ count: 5, words }), new Bars({ count: 5, words })];
+  // A row is there once its token has been read: to go to one is to read so far.
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("weights"), words("full")],
+    onGo: (i) => put("time", i + 1),
+    label: (i) => words("row_name", { i, token: name(i) }),
+  });
   const readouts = new Readouts([
     words("largest"),
     words("spread"),
@@ -82,19 +101,19 @@ export const view = ({ facts, words, say, choose }) => {
     el: stage(
       hint(words("help"), words("hint")),
       strip.el,
-      sums.el,
-      near.el,
-      full.el,
-      side(bars[0].el),
-      side(bars[1].el),
-      side(spreads.el),
-      side(memory.el, legend.el),
-      wideSide(readouts.el),
+      narrowColumn(sums.el, side(memory.el)),
+      narrowColumn(near.el, side(bars[0].el)),
+      narrowColumn(full.el, side(bars[1].el)),
+      column(side(spreads.el), side(legend.el)),
+      nextRow(),
+      column(wideSide(readouts.el)),
     ),
     start: facts.start,
     limits: [n],
+    rows,
     layout(room) {
-      for (const one of [sums, near, full]) one.layout(shared(room, 3, 2));
+      const each = isBroad(room) ? BROAD_CELLS : shared(room, 3, 2);
+      for (const one of [sums, near, full]) one.layout(each);
     },
     draw({ state, weights, full: exact, spread, errors, ranks }, { time }, theme) {
       const cells = new Uint8Array(width * cols).fill(facts.zero);
@@ -111,12 +130,15 @@ export const view = ({ facts, words, say, choose }) => {
           theme.ramp,
         );
       });
+      rows.show(
+        (i) => read.map((array) => inWords([...row(array, i)].map(unroot), name, words)),
+        time,
+      );
+      rows.mark(time - 1);
       const now = read.map((array) => row(array, time - 1));
       const query = name(time - 1);
       now.forEach((codes, k) => {
-        const top = ranked(codes)
-          .slice(0, bars[k].rows.length)
-          .filter((j) => codes[j]);
+        const top = ranked(codes, bars[k].rows.length).filter((j) => codes[j]);
         bars[k].show(
           words(k ? "bars_full" : "bars", { query }),
           top.map((j) => [name(j), unroot(codes[j])]),

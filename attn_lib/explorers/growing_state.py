@@ -25,7 +25,7 @@ from attn_lib.explorers._heads import (
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
-from attn_lib.explorers.words import Message, Plural, Rounded
+from attn_lib.explorers.words import MATRIX_WORDS, Message, Plural, Rounded
 from attn_lib.mechanisms.linear_transformer import (
     linear_transformer_init_state,
     linear_transformer_step,
@@ -156,6 +156,8 @@ class GrowingState(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **MATRIX_WORDS,
+        "row_name": "{i} {token}",
         "text": "The passage, shaded by what the token just read reads",
         "help": "Point at, tap, or move with the arrow keys to a word.",
         "hint": "In the state a row is a feature; in the weights a row is a query, a column a key.",
@@ -197,6 +199,9 @@ class GrowingState(TextExplorer):
             "One token read. “{key}” ({j}) is still to come.",
             "{time} tokens read. “{key}” ({j}) is still to come.",
         ),
+        "change": "Spread with the feature map: {near} tokens, before {was_near}. With the"
+        " softmax: {full}, before {was_full}. Error of the output: {error} % of its size, before"
+        " {was_error} %.",
         "alt": Plural(
             "time",
             "Causal attention weights of layer and head {head} after one token. With the feature"

@@ -195,6 +195,8 @@ class KernelFeatures(Explorer):
         " nine draws in ten lie between {low} and {high}.",
         "point_length": "At length {x}: exp(x·y) = {true}; this draw of {m} features says"
         " {estimate}, and nine draws in ten lie between {low} and {high}.",
+        "change": "Estimate in the middle: {estimate}, before {was_estimate}. The true value:"
+        " {true}.",
         "alt": "exp(x·y) and its estimate by {m} features: in the middle {true} and {estimate}.",
     }
 

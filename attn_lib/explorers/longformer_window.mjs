@@ -1,15 +1,19 @@
 // Who sees whom in a Longformer, and how far a token sees through several layers.
 
-import { beside, side, stage } from "./front/layout.mjs";
+import { beside, column, isBroad, narrowColumn, side, stage } from "./front/layout.mjs";
 import { Legend } from "./front/legend.mjs";
 import { LightCone } from "./front/light_cone.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
+import { RowTable } from "./front/row_table.mjs";
+import { keysInWords, stretches } from "./front/stretches.mjs";
 import { namer, TokenStrip } from "./front/tokens.mjs";
 
 /** @import { Frame, MakeView } from "./front/types.d.ts" */
 
 // How a pair is joined.
+const BROAD_CELLS = 336;
+const GAP = 24;
 const [APART, IN_WINDOW, BY_HUB, REACHED] = [0, 1, 2, 3];
 
 /** For every pair: in how many layers j reaches i, and the global token on the way, or -1.
@@ -17,6 +21,7 @@ const [APART, IN_WINDOW, BY_HUB, REACHED] = [0, 1, 2, 3];
 export function arrivals({ steps, as_key, as_query }, hubs, n) {
   const layers = Uint8Array.from(steps.values);
   const through = new Int16Array(n * n).fill(-1);
+  if (!hubs.length) return { layers, through };
   const isHub = (/** @type {number} */ k) => hubs.includes(k);
   for (let i = 0, at = 0; i < n; i++)
     for (let j = 0; j < n; j++, at++) {
@@ -61,15 +66,26 @@ export const view = ({ facts, words, say, choose, put }) => {
     rowCount: words.whole,
   });
   const legend = new Legend();
+  /** @param {number} i @param {number} layers */
+  const within = (i, layers) =>
+    [...found.layers.keys()].slice(0, n).filter((k) => found.layers[i * n + k] <= layers);
   const matrix = new Matrix({
     rows: n,
     cols: n,
     width: 448,
-    label: words.labelled("matrix", "matrix_help"),
+    label: words.labelled("matrix", "stride_help"),
     rowLabel: words("query"),
     colLabel: words("key"),
     legend: legend.el,
     onPick: choose,
+    stretches: (i) => stretches(within(i, 1)),
+  });
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("keys_head"), words("reached_head")],
+    onGo: (i) => choose([i, null], true),
+    label: (i) => words("row_name", { i, token: name(i) }),
   });
   const readouts = new Readouts([
     words("pairs", { cells: words.whole(n * n) }),
@@ -88,12 +104,30 @@ export const view = ({ facts, words, say, choose, put }) => {
   }
 
   return {
-    el: stage(hint(words("text_help")), strip.el, cone.el, matrix.el, side(readouts.el)),
+    el: stage(
+      hint(words("text_help")),
+      strip.el,
+      column(cone.el, side(readouts.el)),
+      narrowColumn(matrix.el),
+    ),
     start: [facts.start, null],
     limits: [n, n],
+    rows,
+    correct(told, frame, { global_tokens, layers }) {
+      if (!global_tokens.length) return told;
+      const { layers: all } = arrivals(frame, global_tokens, n);
+      const { token } = told.values;
+      const field = all.subarray(Number(token) * n, (Number(token) + 1) * n);
+      const values = {
+        ...told.values,
+        pairs: all.filter((steps) => steps <= 1).length,
+        field: field.filter((steps) => steps <= layers).length,
+      };
+      return { ...told, values };
+    },
     layout(width) {
-      matrix.layout(beside(width));
-      cone.layout(width);
+      matrix.layout(isBroad(width) ? BROAD_CELLS : beside(width));
+      cone.layout(isBroad(width) ? width - BROAD_CELLS - GAP : width);
     },
     draw(frame, { global_tokens, layers }, theme) {
       hubs = global_tokens;
@@ -103,6 +137,9 @@ export const view = ({ facts, words, say, choose, put }) => {
         cells[at] = found.layers[at] <= 1 ? direct : found.layers[at] <= layers ? REACHED : APART;
       }
       matrix.paint(cells, theme.table(["future", "merged", "summary", "reached"]));
+      rows.show((i) =>
+        [1, layers].map((most) => keysInWords(within(i, most), words) || words("none")),
+      );
       legend.show([
         ["merged", words("window")],
         ...(hubs.length ? [/** @type {[string, string]} */ (["summary", words("global")])] : []),
@@ -119,9 +156,13 @@ export const view = ({ facts, words, say, choose, put }) => {
       const shades = row.map((steps) =>
         steps <= layers ? Math.round(230 - (170 * steps) / (layers + 1)) : 0,
       );
+      rows.mark(i);
       matrix.pick = [i, j ?? i];
       strip.shade(shades, 0, theme, i, j);
-      strip.distinguish((k) => hubs.includes(k));
+      strip.distinguish(
+        (k) => hubs.includes(k),
+        (k) => words("hub", { token: name(k) }),
+      );
       cone.show({
         title: words("cone", { token: name(i), i }),
         layers,
@@ -152,7 +193,8 @@ export const view = ({ facts, words, say, choose, put }) => {
       }
       const [steps, g] = [row[j], found.through[i * n + j]];
       const pair = { ...query, key: name(j), j, steps, hub: g < 0 ? "" : name(g), g };
-      say(words(causal && j > i ? "say_future" : sentence(steps, g >= 0, layers), pair));
+      const kind = causal && j > i ? "say_future" : sentence(steps, g >= 0, layers);
+      say(matrix.led(words(kind, pair), i, j, words));
     },
   };
 };

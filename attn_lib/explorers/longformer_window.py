@@ -18,7 +18,7 @@ from attn_lib.explorers._controls import Positions, Range, Toggle
 from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._text import TextExplorer, shown_tokens
-from attn_lib.explorers.words import Message
+from attn_lib.explorers.words import STRIDE_WORDS, Message, Plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,16 +141,20 @@ class LongformerWindow(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **STRIDE_WORDS,
+        "keys_head": "Keys it sees",
+        "hub": "{token}, global",
+        "row_name": "{i} {token}",
+        "reached_head": "Tokens that reach it",
         "text": "The passage; the marked token is the one whose view is shown",
         "text_help": "Point at a token, or use the arrow keys. Click it, or press Enter, to make it"
         " global or ordinary again.",
         "matrix": "Which query (row) reads which key (column) in one layer",
-        "matrix_help": "Point at, tap, or move with the arrow keys to a pair of tokens.",
         "query": "query i ↓",
         "key": "key j →",
         "window": "in the window",
         "global": "through a global token",
-        "reached": "reached in {layers} layers",
+        "reached": "reached by layer {layers}",
         "unreached": "not reached",
         "cone": "What “{token}” ({i}) is made of, layer by layer downwards",
         "still_cone_short": "What the marked token is made of, layer by layer downwards",
@@ -164,11 +168,20 @@ class LongformerWindow(TextExplorer):
         "field_value": "{field} of {n}",
         "gaps": "Tokens missing inside it",
         "gaps_value": "{gaps}",
-        "say_row": "“{token}” ({i}) reads {row} tokens in one layer. In {layers} layers something"
-        " of {field} tokens reaches it, from {first} to {last}.",
-        "say_row_gaps": "“{token}” ({i}) reads {row} tokens in one layer. In {layers} layers"
-        " something of {field} tokens reaches it, from {first} to {last}, with {gaps} missing in"
-        " between.",
+        "say_row": Plural(
+            "layers",
+            "“{token}” ({i}) reads {row} of the tokens in one layer, from {first} to {last}.",
+            "“{token}” ({i}) reads {row} of the tokens in one layer. In {layers} layers something"
+            " of {field} of them reaches it, from {first} to {last}.",
+        ),
+        "say_row_gaps": Plural(
+            "layers",
+            "“{token}” ({i}) reads {row} of the tokens in one layer, from {first} to {last}, with"
+            " {gaps} missing in between.",
+            "“{token}” ({i}) reads {row} of the tokens in one layer. In {layers} layers something"
+            " of {field} of them reaches it, from {first} to {last}, with {gaps} missing in"
+            " between.",
+        ),
         "say_window": "“{token}” ({i}) reads “{key}” ({j}) directly: it is in the window.",
         "say_global": "“{token}” ({i}) reads “{key}” ({j}) directly: “{hub}” is global.",
         "say_hops": "“{key}” ({j}) reaches “{token}” ({i}) in two layers, through the global token"
@@ -180,8 +193,11 @@ class LongformerWindow(TextExplorer):
         "say_hub_far": "“{key}” ({j}) would need two layers to reach “{token}” ({i}), through the"
         " global token “{hub}” ({g}).",
         "say_future": "“{key}” ({j}) comes after “{token}” ({i}): a causal model may not see it.",
-        "alt": "A window of {window} keys on each side with dilation {dilation} on {n} tokens:"
-        " {pairs} of {cells} pairs. In {layers} layers token {token} is reached by {field} tokens.",
+        "change": "Pairs: {pairs}, before {was_pairs}. Tokens that reach token {token}: {field},"
+        " before {was_field}.",
+        "alt": "Keys in the window on each side: {window}, with dilation {dilation}. Of the"
+        " {cells} pairs of {n} tokens {pairs} are computed. Layers: {layers}. Tokens that reach"
+        " token {token}: {field}.",
     }
 
     @classmethod

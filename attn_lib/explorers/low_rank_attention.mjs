@@ -2,7 +2,7 @@
 
 import { row, unsign } from "./front/arrays.mjs";
 import { setText } from "./front/dom.mjs";
-import { side, stage } from "./front/layout.mjs";
+import { column, narrowColumn, side, stage } from "./front/layout.mjs";
 import { Legend } from "./front/legend.mjs";
 import { LineChart } from "./front/line_chart.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
@@ -18,12 +18,20 @@ const TICKS = [1, 4, 16, 64, 256];
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
   const n = facts.cells;
+  let length = n;
   const pictures = twins({
     n,
     labels: [words.labelled("full", "help"), words.labelled("rebuilt", "help")],
     titles: [words("full"), words("rebuilt")],
     axes: words("axes"),
     onPick: choose,
+    words,
+    weight: (code) => unsign(code, facts),
+    called: (k) => stretch({ length }, k).text,
+    label(k) {
+      const { places, text } = stretch({ length }, k);
+      return words("row_name", { i: places, token: text });
+    },
   });
   const advice = hint(words("help"), "");
   const readouts = new Readouts([
@@ -69,14 +77,17 @@ export const view = ({ facts, words, say, choose }) => {
   return {
     el: stage(
       advice,
-      ...pictures.els,
-      side(readouts.el, spectrum.el, spectra.el),
-      side(errors.el, legend.el),
+      narrowColumn(pictures.els[0], side(spectrum.el, spectra.el)),
+      narrowColumn(pictures.els[1], side(errors.el, legend.el)),
+      column(side(readouts.el)),
     ),
     start: facts.start,
     limits: [n, n],
+    rows: pictures.rows,
     layout: pictures.layout,
     draw(frame, state, theme) {
+      length = state.length;
+      pictures.rows.size = length / n;
       pictures.paint([frame.full.values, frame.rebuilt.values], signedTable(theme, facts));
       setText(advice.lastChild, words("hint", { size: state.length / n }));
       const [share, error, negative, sums] = frame.facts.values;

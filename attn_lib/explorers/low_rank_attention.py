@@ -16,11 +16,17 @@ from torch import Tensor
 from attn_lib.data import Passage, load_passage
 from attn_lib.explorers._controls import Choice, Range
 from attn_lib.explorers._explorer import Said
-from attn_lib.explorers._heads import head_options, mean_error, random_weights
+from attn_lib.explorers._heads import (
+    block_means,
+    head_options,
+    in_squares,
+    mean_error,
+    random_weights,
+)
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._signed import SCALE, signed_code, signed_value
 from attn_lib.explorers._text import TextExplorer, in_cells, of_head, remembered, shown_tokens
-from attn_lib.explorers.words import Message, Rounded
+from attn_lib.explorers.words import MATRIX_WORDS, Message, Rounded
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -39,13 +45,6 @@ _LOWEST, _HIGHEST = 0.01, 10.0
 @functools.cache
 def _passage(length: int) -> Passage:
     return load_passage(512 if length == 512 else 128)
-
-
-def _blocks(length: int, rank: int) -> Tensor:
-    """Return the matrix that averages `rank` blocks of positions: (rank, length)."""
-    block = torch.arange(length) * rank // length
-    member = torch.nn.functional.one_hot(block, rank).T.float()
-    return member / member.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def _stretches(tokens: Sequence[str], size: int) -> list[list[str]]:
@@ -80,7 +79,7 @@ class _Head:
             r = self.random[:rank] / rank**0.5
             drawn: Tensor = self.weights @ r.T @ r
             return drawn
-        blocks = _blocks(self.length, rank)
+        blocks = block_means(rank, self.length)
         return linformer_weights(self.q, self.k, key_projection=blocks, value_projection=blocks)[
             0, 0
         ]
@@ -105,13 +104,6 @@ class _Head:
                 found.append((self.rebuilt(method, rank) @ self.v - self.out).norm())
         errors: Tensor = torch.stack(found) / self.out.norm()
         return errors
-
-    def picture(self, weights: Tensor) -> NDArray[Any]:
-        """Return weights as 64 × 64 cells: mean over its queries, sum over its keys."""
-        _, size = in_cells(self.length, CELLS)
-        count = self.length // size
-        cells: NDArray[Any] = weights.reshape(count, size, count, size).sum(3).mean(1).numpy()
-        return cells
 
 
 _head = remembered(16)(_Head)
@@ -197,6 +189,8 @@ class LowRankAttention(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **MATRIX_WORDS,
+        "row_name": "{i} {token}",
         "full": "The head's own weights",
         "rebuilt": "Rebuilt with rank r",
         "help": "Point at, tap, or move with the arrow keys to a cell.",
@@ -229,6 +223,8 @@ class LowRankAttention(TextExplorer):
         "still": "The output errs by {error} of its size; the mean of the values would err by"
         " {mean}.",
         "more": "{first} … {last}",
+        "change": "Sum of the singular values that is held: {share} %, before {was_share} %. Error"
+        " of the output: {error} % of its size, before {was_error} %.",
         "alt_svd": "Attention weights of layer and head {head} on {length} tokens, and the best"
         " matrix of rank {rank} in their place: the first {rank} singular values"
         " hold {share} % of their sum, the output errs by {error} % of its size (the mean of the"
@@ -296,9 +292,10 @@ class LowRankAttention(TextExplorer):
             100 * (near < -1e-6).float().mean(),
             (near.sum(-1) - 1).abs().mean(),
         )
+        _, size = in_cells(length, CELLS)
         return {
-            "rebuilt": signed_code(one.picture(near), _STEPS[method]),
-            "full": signed_code(one.picture(one.weights)),
+            "rebuilt": signed_code(in_squares(near, size), _STEPS[method]),
+            "full": signed_code(in_squares(one.weights, size)),
             "spectrum": (100 * one.spectra).float().numpy(),
             "errors": one.errors.numpy().copy(),
             "mean": np.array([one.mean], dtype=np.float32),

@@ -2,17 +2,20 @@
 
 import { row, unroot } from "./front/arrays.mjs";
 import { node, setText } from "./front/dom.mjs";
-import { beside, side, stage } from "./front/layout.mjs";
+import { beside, column, isBroad, narrowColumn, side, stage } from "./front/layout.mjs";
 import { Legend, rampLegend } from "./front/legend.mjs";
 import { LineChart } from "./front/line_chart.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
+import { largest, RowTable } from "./front/row_table.mjs";
+import { keysInWords } from "./front/stretches.mjs";
 import { namer, TokenStrip } from "./front/tokens.mjs";
 
 /** @import { Coded, Frame, MakeView, State } from "./front/types.d.ts" */
 
 // A cell's code, plus this where its pair is outside of what the picture computes.
 const OUTSIDE = 256;
+const BROAD_CELLS = 400;
 const KINDS = ["sorted", "chunked", "computed"];
 
 /** Whether round `r` lets i see j: j stands in the chunk of i, or in the one before.
@@ -72,6 +75,13 @@ export const view = ({ facts, words, say, choose }) => {
     legend: node("div", {}, rampLegend(words), legend.el),
     onPick: ([a, b], isFirm) => choose([order[a], order[b]], isFirm),
   });
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("met_head"), words("weights_head")],
+    onGo: (i) => choose([i, null], true),
+    label: (i) => words("row_name", { i, token: name(i) }),
+  });
   const readouts = new Readouts([
     words("shown"),
     words("caught"),
@@ -115,10 +125,16 @@ export const view = ({ facts, words, say, choose }) => {
   }
 
   return {
-    el: stage(hint(words("text_help")), strip.el, matrix.el, side(readouts.el, chart.el, lines.el)),
+    el: stage(
+      hint(words("text_help")),
+      strip.el,
+      narrowColumn(matrix.el),
+      column(side(readouts.el, chart.el, lines.el)),
+    ),
     start: [facts.start, null],
     limits: [n, n],
-    layout: (width) => matrix.layout(beside(width)),
+    rows,
+    layout: (width) => matrix.layout(isBroad(width) ? BROAD_CELLS : beside(width)),
     draw(frame, state, theme) {
       const { picture, rounds: r } = state;
       const isSorted = picture === "sorted" || picture === "chunked";
@@ -137,6 +153,11 @@ export const view = ({ facts, words, say, choose }) => {
       setText(matrix.axes[0], words(isSorted ? "query_sorted" : "query"));
       setText(matrix.axes[1], words(isSorted ? "key_sorted" : "key"));
       legend.show(colours(picture));
+      rows.show((i) => {
+        const met = [...order.keys()].filter((k) => times(frame, r, i, k));
+        const given = [...row(frame.weights, i)].map(unroot);
+        return [keysInWords(met, words) || words("none"), largest(given, name, words)];
+      });
 
       const kind = KINDS.indexOf(picture);
       const caught = kind < 0 ? 100 : row(frame.caught, kind)[r - 1];
@@ -163,6 +184,7 @@ export const view = ({ facts, words, say, choose }) => {
       const { picture, rounds: r, bucket_size } = state;
       const place = (/** @type {number} */ k) => order.indexOf(k);
       const [bucket, chunk] = [row(frame.bucket, r - 1), row(frame.chunk, r - 1)];
+      rows.mark(i);
       matrix.pick = [place(i), place(j ?? i)];
       strip.shade(frame.weights.values, i * n, theme, i, j);
       strip.fade((k) => k !== i && !inside(frame, state, i, k));

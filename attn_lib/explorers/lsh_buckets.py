@@ -19,7 +19,7 @@ from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import mean_error, shaded
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
-from attn_lib.explorers.words import Message, Plural, Rounded
+from attn_lib.explorers.words import STRETCH_WORDS, Message, Plural, Rounded
 from attn_lib.mechanisms.reformer import reformer_buckets, reformer_weights
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = ["LENGTH", "ROUNDS", "LSHBuckets"]
 
 LENGTH = 64
 ROUNDS = 8
+_CHOOSING = ("sorted", "chunked", "computed")  # pictures of some of the pairs, in arrays' order
 
 
 @remembered(512)
@@ -183,6 +184,10 @@ class LSHBuckets(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **STRETCH_WORDS,
+        "row_name": "{i} {token}",
+        "met_head": "Keys it meets",
+        "weights_head": "Largest weights",
         "text": "The passage; the marked token is the query, faint ones are not compared with it",
         "text_help": "Point at, tap, or move with the arrow keys to a token or a pair.",
         "matrix": "Attention weights: query (row), key (column), what is not computed in another"
@@ -237,6 +242,18 @@ class LSHBuckets(TextExplorer):
             " and {d} in round {r}; never compared in {r} rounds.",
         ),
         "itself": "“{token}” ({i}) and itself: not counted while any other key is in sight.",
+        "change": "Weight caught: {caught} %, before {was_caught} %. Pairs in the picture: {share}"
+        " %, before {was_share} %. Error of the output: {error} % of its size, before {was_error}"
+        " %.",
+        "alt_shown": Plural(
+            "r",
+            "Picture {picture}. Layer.head {head}, chunks of {size} tokens, one round of hashing:"
+            " the pairs in the picture are {share} % of all, and hold {caught} % of the weight. The"
+            " output errs by {error} % of its size, the mean of the values by {mean} %.",
+            "Picture {picture}. Layer.head {head}, chunks of {size} tokens, {r} rounds of hashing:"
+            " the pairs in the picture are {share} % of all, and hold {caught} % of the weight. The"
+            " output errs by {error} % of its size, the mean of the values by {mean} %.",
+        ),
         "alt": Plural(
             "r",
             "Layer.head {head}, chunks of {size} tokens: four pictures of the attention matrix. One"
@@ -332,3 +349,17 @@ class LSHBuckets(TextExplorer):
             "error": Rounded(100 * float(frame["errors"][2, last]), 0),
             "mean": Rounded(100 * float(frame["mean"][0]), 0),
         }
+
+    @classmethod
+    def _summary(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
+        _, said = cls._alt(frame, **controls)
+        picture, last = controls["picture"], controls["rounds"] - 1
+        caught, share, error = 100.0, 100.0, 0.0
+        if picture in _CHOOSING:
+            kind = _CHOOSING.index(picture)
+            caught = float(frame["caught"][kind, last])
+            share = 100 * int(frame["pairs"][kind, last]) / cls._facts()["cells"]
+            error = 100 * float(frame["errors"][kind, last])
+        shown = {"caught": caught, "share": share, "error": error}
+        numbers = {name: Rounded(x, 0) for name, x in shown.items()}
+        return "alt_shown", {"picture": cls.picture.options[picture], **said, **numbers}

@@ -259,6 +259,8 @@ class LSHCircle(TextExplorer):
             "“{token}” ({i}): in {r} rounds it shares a bucket with {near} of its {near_all}"
             " nearest points, and with {far} of the other {far_all}.",
         ),
+        "change": "Nearest points that share a bucket with the chosen one: {found} of {near},"
+        " before {was_found}. Probability at 30 degrees: {chance}, before {was_chance}.",
         "alt": Plural(
             "r",
             "{n} points in {buckets} buckets. In one round a chosen point shares its bucket with"

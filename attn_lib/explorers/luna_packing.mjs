@@ -3,16 +3,18 @@
 import { ranked, row, unroot } from "./front/arrays.mjs";
 import { Bars } from "./front/bars.mjs";
 import { setText } from "./front/dom.mjs";
-import { shared, side, stage, wideSide } from "./front/layout.mjs";
+import { column, isBroad, narrowColumn, shared, side, stage, wideSide } from "./front/layout.mjs";
 import { Legend } from "./front/legend.mjs";
 import { LineChart } from "./front/line_chart.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
+import { largest, RowTable } from "./front/row_table.mjs";
 import { namer, TokenStrip } from "./front/tokens.mjs";
 
 /** @import { MakeView } from "./front/types.d.ts" */
 
 const COLOURS = ["merged", "second", "lost-edge"];
+const BROAD_CELLS = 200;
 
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
@@ -45,6 +47,13 @@ export const view = ({ facts, words, say, choose }) => {
   const pack = matrix("pack", ([, j], isFirm) => choose([at[0], j], isFirm));
   const unpack = matrix("unpack", ([i], isFirm) => choose([i, at[1]], isFirm));
   const all = [full, luna, linformer, unpack, pack];
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("full"), words("luna"), words("name_linformer")],
+    onGo: (i) => choose([i, at[1]], true),
+    label: (i) => words("row_name", { i, token: name(i) }),
+  });
   const bars = new Bars({ count: 6, words });
   const readouts = new Readouts([
     words("error_luna"),
@@ -70,38 +79,45 @@ export const view = ({ facts, words, say, choose }) => {
     el: stage(
       hint(words("help")),
       strip.el,
-      ...all.map((one) => one.el),
-      wideSide(bars.el),
-      side(chart.el),
-      side(readouts.el, legend.el),
+      narrowColumn(full.el, luna.el),
+      narrowColumn(linformer.el, unpack.el),
+      column(pack.el, wideSide(bars.el)),
+      column(side(chart.el, legend.el), side(readouts.el)),
     ),
     start: facts.start,
     limits: [n, n],
+    rows,
     layout(width) {
-      for (const one of all) one.layout(shared(width, 3, 2));
+      const room = isBroad(width) ? BROAD_CELLS : shared(width, 3, 2);
+      for (const one of all) one.layout(room);
     },
     draw(frame, { slots }, theme) {
       const band = (/** @type {number} */ k) => Math.floor((k * slots) / n);
-      const [rows, columns] = [new Uint8Array(n * n), new Uint8Array(n * n)];
+      const [bands, columns] = [new Uint8Array(n * n), new Uint8Array(n * n)];
       for (let i = 0, k = 0; i < n; i++)
         for (let j = 0; j < n; j++, k++) {
-          rows[k] = frame.pack.values[band(i) * n + j];
+          bands[k] = frame.pack.values[band(i) * n + j];
           columns[k] = frame.unpack.values[i * slots + band(j)];
         }
       full.paint(frame.full.values, theme.ramp);
       luna.paint(frame.luna.values, theme.ramp);
       linformer.paint(frame.linformer.values, theme.ramp);
-      pack.paint(rows, theme.ramp);
+      pack.paint(bands, theme.ramp);
       unpack.paint(columns, theme.ramp);
+      rows.show((i) =>
+        [frame.full, frame.luna, frame.linformer].map((array) =>
+          largest([...row(array, i)].map(unroot), name, words),
+        ),
+      );
       const title = words("linformer", { slots });
       setText(linformer.axes[0], title);
       const label = words("labelled", { label: title, help: words("help") });
-      linformer.marks.setAttribute("aria-label", label);
+      linformer.rename(label);
       // What is in a slot: its heaviest tokens, each word once.
       inSlots = Array.from({ length: slots }, (_, s) => {
         const slot = row(frame.pack, s);
-        const heavy = ranked(slot).filter(
-          (j, rank, top) => rank < 6 && slot[j] && slot[j] >= slot[top[0]] / 4,
+        const heavy = ranked(slot, 6).filter(
+          (j, _, [first]) => slot[j] && slot[j] >= slot[first] / 4,
         );
         return [...new Set(heavy.map(name))].slice(0, 4);
       });
@@ -120,6 +136,7 @@ export const view = ({ facts, words, say, choose }) => {
     },
     point([i, j], frame, _, theme) {
       at = [i, j];
+      rows.mark(i);
       const ink = theme.hex("second");
       for (const one of all) one.pick = [i, j];
       for (const one of [full, luna, linformer])
@@ -131,8 +148,8 @@ export const view = ({ facts, words, say, choose }) => {
       unpack.mark((pen) => pen.row(i, ink));
       strip.shade(frame.luna.values, i * n, theme, i, j);
       const share = row(frame.unpack, i);
-      const best = ranked(share);
-      const read = best.slice(0, bars.rows.length).filter((s) => unroot(share[s]) >= 0.005);
+      const best = ranked(share, bars.rows.length);
+      const read = best.filter((s) => unroot(share[s]) >= 0.005);
       bars.show(
         words("bars", { query: name(i) }),
         read.map((s) => [

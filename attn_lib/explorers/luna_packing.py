@@ -19,13 +19,14 @@ from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import (
     HEAD_NAMES,
     KNOWN_HEADS,
+    block_means,
     head_label,
     mean_error,
     shaded,
 )
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._text import TextExplorer, of_head, remembered, shown_tokens
-from attn_lib.explorers.words import Message, Plural, Rounded
+from attn_lib.explorers.words import MATRIX_WORDS, Message, Plural, Rounded
 from attn_lib.mechanisms.linformer import linformer_weights
 from attn_lib.mechanisms.softmax import softmax_weights
 
@@ -75,13 +76,6 @@ def centres(keys: Tensor, count: int) -> Tensor:
     return found.to(keys.dtype)
 
 
-def _blocks(rank: int, length: int) -> Tensor:
-    """Return the matrix that averages `rank` blocks of positions (rank, length)."""
-    block = torch.arange(length) * rank // length
-    member = torch.nn.functional.one_hot(block, rank).T.float()
-    return member / member.sum(dim=-1, keepdim=True)
-
-
 class _Head:
     """One head, packed and unpacked with every number of slots."""
 
@@ -109,7 +103,7 @@ class _Head:
 
     def linformer(self, rank: int) -> Tensor:
         """Return Linformer's matrix with the means of blocks for its projections."""
-        blocks = _blocks(rank, len(self.v))
+        blocks = block_means(rank, len(self.v))
         return linformer_weights(self.q, self.k, key_projection=blocks, value_projection=blocks)[
             0, 0
         ]
@@ -203,6 +197,8 @@ class LunaPacking(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **MATRIX_WORDS,
+        "row_name": "{i} {token}",
         "text": "The passage, shaded by what the marked word reads through Luna",
         "help": "Point at, tap, or move with the arrow keys to a word or a cell.",
         "full": "The head’s own weights",
@@ -233,6 +229,9 @@ class LunaPacking(TextExplorer):
         " the values {mean}.",
         "cell": "“{query}” ({i}) reads slot {slot} most, {share} of it. “{key}” ({j}) gets {luna}"
         " of its weight through the slots, {linformer} in Linformer; the head gives {full}.",
+        "change": "Error of the output with Luna: {luna} % of its size, before {was_luna} %. With"
+        " mean pooling: {linformer} %, before {was_linformer} %. With the nearest matrix: {best}"
+        " %, before {was_best} %.",
         "alt": Plural(
             "slots",
             "Attention weights of layer and head {head} on {n} tokens, and what comes in their"

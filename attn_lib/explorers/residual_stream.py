@@ -103,6 +103,9 @@ class ResidualStream(Explorer):
         " {post_cosine} and {pre_cosine}.",
         "trained": "Block {k} of {depth}, after training: the stream behind it has size {post} with"
         " Post-LN and {pre} with Pre-LN; without it the loss rises by {post_cost} and {pre_cost}.",
+        "change": "Size of the stream at the end with Post-LN: {post_size}, before"
+        " {was_post_size}. With Pre-LN: {pre_size}, before {was_pre_size}. With DeepNorm:"
+        " {deep_size}, before {was_deep_size}.",
         "alt": "Size of the stream at the end of the stack, and cosine between the last block’s"
         " input and output: Post-LN {post_size} and {post}, Pre-LN {pre_size} and {pre}, DeepNorm"
         " {deep_size} and {deep}.",

@@ -5,6 +5,8 @@ import { Legend } from "./front/legend.mjs";
 import { LineChart } from "./front/line_chart.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
+import { RowTable } from "./front/row_table.mjs";
+import { keysInWords, stretches } from "./front/stretches.mjs";
 
 /** @import { Frame, MakeView } from "./front/types.d.ts" */
 
@@ -15,15 +17,24 @@ const [REACHED, LOST] = [4, 8];
 export const view = ({ facts, words, say, choose }) => {
   const { n, cells: all, pairs } = facts;
   const legend = new Legend();
+  /** The keys that a row sees, by the present frame. @type {(i: number) => number[]} */
+  let keys = () => [];
   const matrix = new Matrix({
     rows: n,
     cols: n,
     width: 512,
-    label: words.labelled("matrix", "matrix_help"),
+    label: words.labelled("matrix", "stride_help"),
     rowLabel: words("query"),
     colLabel: words("key"),
     legend: legend.el,
     onPick: choose,
+    stretches: (i) => stretches(keys(i)),
+  });
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("count_head"), words("keys_head")],
+    onGo: (i) => choose([i, null], true),
   });
   const readouts = new Readouts([
     words("edges", { cells: words.whole(all) }),
@@ -65,12 +76,19 @@ export const view = ({ facts, words, say, choose }) => {
     el: stage(hint(words("matrix_help")), matrix.el, side(readouts.el, chart.el)),
     start: facts.start,
     limits: [n, n],
+    least: 1,
+    rows,
     layout: (width) => matrix.layout(beside(width)),
     draw(frame, { stride }, theme) {
       for (let i = 0, k = 0; i < n; i++)
         for (let j = 0; j < n; j++, k++)
           cells[k] =
             j > i ? 0 : setAt(frame, i, j) + (frame.via.values[k] === facts.lost ? LOST : REACHED);
+      keys = (i) => [...cells.keys()].slice(0, n).filter((j) => setAt(frame, i, j));
+      rows.show((i) => {
+        const seen = keys(i);
+        return [words.whole(seen.length), keysInWords(seen, words) || words("none")];
+      });
       const apart = isApart(frame);
       const sets = apart ? ["local", "summary", "both"] : ["merged", "merged", "merged"];
       const future = ["future", "future", "future", "future"];
@@ -115,7 +133,15 @@ export const view = ({ facts, words, say, choose }) => {
       );
     },
     point([i, j], frame, _, theme) {
-      matrix.pick = [i, j];
+      rows.mark(i);
+      matrix.pick = [i, j ?? i];
+      if (j === null) {
+        matrix.mark((pen) => pen.row(i, theme.hex("path")));
+        const seen = keys(i);
+        const row = { i, count: seen.length, keys: keysInWords(seen, words) };
+        say(words(seen.length ? "row_sees" : "row_blind", row));
+        return;
+      }
       const m = frame.via.values[i * n + j];
       const ink = theme.hex("path");
       const isDirect = m === facts.direct;
@@ -153,11 +179,14 @@ export const view = ({ facts, words, say, choose }) => {
         setNames[setAt(frame, to, from)];
       const isEdge = setAt(frame, i, j) > 0;
       const pair = { i, j, set: named(i, j) };
-      if (j > i) say(words("future", pair));
-      else if (m === facts.lost) say(words(isEdge ? "unreached_edge" : "unreached", pair));
-      else if (isDirect && i === j) say(words(isEdge ? "own" : "kept", pair));
-      else if (isDirect) say(words("direct", pair));
-      else say(words("hops", { i, m, j, first: named(m, j), second: named(i, m) }));
+      const sentence = () => {
+        if (j > i) return words("future", pair);
+        if (m === facts.lost) return words(isEdge ? "unreached_edge" : "unreached", pair);
+        if (isDirect && i === j) return words(isEdge ? "own" : "kept", pair);
+        if (isDirect) return words("direct", pair);
+        return words("hops", { i, m, j, first: named(m, j), second: named(i, m) });
+      };
+      say(matrix.led(sentence(), i, j, words));
     },
   };
 };

@@ -15,7 +15,7 @@ from attn_lib import masks
 from attn_lib.explorers._controls import Choice, Range, Toggle
 from attn_lib.explorers._explorer import Explorer, Said
 from attn_lib.explorers._pack import Coding
-from attn_lib.explorers.words import Message
+from attn_lib.explorers.words import STRIDE_WORDS, Message, Plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -182,6 +182,13 @@ class SparsePatterns(Explorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **STRIDE_WORDS,
+        "count_head": "Count",
+        "keys_head": "Keys it sees",
+        "row_sees": Plural(
+            "count", "Row {i} sees one key: {keys}.", "Row {i} sees {count} keys: {keys}."
+        ),
+        "row_blind": "Row {i} sees no key.",
         "matrix": "Which query (row) sees which key (column)",
         "matrix_help": "Point at, tap, or move with the arrow keys to a pair of positions.",
         "query": "query i ↓",
@@ -223,6 +230,8 @@ class SparsePatterns(Explorer):
         "set_summary": "summary",
         "set_both": "both sets",
         "set_stay": "kept by the residual connection",
+        "change": "Pairs in the pattern: {edges}, before {was_edges}. Pairs that two steps miss:"
+        " {missed}, before {was_missed}.",
         "alt_strided": "The strided pattern with stride {stride} on {n} positions: {edges} of"
         " {cells} pairs, {missed} not joined by two steps.",
         "alt_fixed": "The fixed pattern with stride {stride} on {n} positions: {edges} of {cells}"

@@ -2,17 +2,20 @@
 
 import { row, unroot } from "./front/arrays.mjs";
 import { node } from "./front/dom.mjs";
-import { beside, side, stage } from "./front/layout.mjs";
+import { beside, column, isBroad, narrowColumn, side, stage } from "./front/layout.mjs";
 import { Legend, rampLegend } from "./front/legend.mjs";
 import { Matrix } from "./front/matrix.mjs";
 import { RankedBars } from "./front/ranked_bars.mjs";
 import { hint, Readouts } from "./front/readouts.mjs";
+import { largest, RowTable } from "./front/row_table.mjs";
+import { keysInWords, stretches } from "./front/stretches.mjs";
 import { namer, TokenStrip } from "./front/tokens.mjs";
 
 /** @import { MakeView } from "./front/types.d.ts" */
 
 // A cell's code, plus this where its pair is dropped.
 const DROPPED = 256;
+const BROAD_CELLS = 400;
 
 /** @type {MakeView} */
 export const view = ({ facts, words, say, choose }) => {
@@ -28,15 +31,25 @@ export const view = ({ facts, words, say, choose }) => {
     ["lost-edge", words("dropped")],
     ["unread", words("unread")],
   ]);
+  /** The keys that a row keeps, in their order. @type {(i: number) => number[]} */
+  let keeps = () => [];
   const matrix = new Matrix({
     rows: n,
     cols: n,
     width: 448,
-    label: words.labelled("matrix", "text_help"),
+    label: words.labelled("matrix", "stride_help"),
     rowLabel: words("query"),
     colLabel: words("key"),
     legend: node("div", {}, rampLegend(words), legend.el),
     onPick: choose,
+    stretches: (i) => stretches(keeps(i)),
+  });
+  const rows = new RowTable({
+    words,
+    count: n,
+    heads: [words("kept_head"), words("weights_head")],
+    onGo: (i) => choose([i, null], true),
+    label: (i) => words("row_name", { i, token: name(i) }),
   });
   const readouts = new Readouts([
     words("mass"),
@@ -57,10 +70,16 @@ export const view = ({ facts, words, say, choose }) => {
   const ranks = new Uint8Array(n * n);
 
   return {
-    el: stage(hint(words("text_help")), strip.el, matrix.el, side(readouts.el, bars.el)),
+    el: stage(
+      hint(words("text_help")),
+      strip.el,
+      narrowColumn(matrix.el),
+      column(side(readouts.el, bars.el)),
+    ),
     start: [facts.start, null],
     limits: [n, n],
-    layout: (width) => matrix.layout(beside(width)),
+    rows,
+    layout: (width) => matrix.layout(isBroad(width) ? BROAD_CELLS : beside(width)),
     draw({ weights, order, scores, mass, head_moved, head_mean, chosen_by }, { topk }, theme) {
       for (let i = 0; i < n; i++)
         for (let rank = 0; rank < n; rank++) {
@@ -68,6 +87,11 @@ export const view = ({ facts, words, say, choose }) => {
           ranks[at] = rank;
           cells[at] = weights.values[at] + (rank < topk ? 0 : DROPPED);
         }
+      keeps = (i) => [...row(order, i).subarray(0, topk)].sort((a, b) => a - b);
+      rows.show((i) => {
+        const given = [...row(weights, i)].map((code, k) => (ranks[i * n + k] < topk ? code : 0));
+        return [keysInWords(keeps(i), words), largest(given.map(unroot), name, words)];
+      });
       const table = new Uint32Array(2 * DROPPED);
       table.set(theme.ramp);
       table.set(theme.blend(["ramp-0", "lost", "lost-edge"]), DROPPED);
@@ -91,6 +115,7 @@ export const view = ({ facts, words, say, choose }) => {
       const rank = j === null ? null : ranks[i * n + j];
       const score = (/** @type {number} */ k) => words.decimals(sorted[k], 1);
       now = { query: i, order: keys };
+      rows.mark(i);
       matrix.pick = [i, j ?? i];
       strip.shade(weights.values, i * n, theme, i, j);
       strip.fade((k) => ranks[i * n + k] >= topk);
@@ -128,7 +153,8 @@ export const view = ({ facts, words, say, choose }) => {
           weight: weight(j),
           threshold,
         };
-        say(words(rank < topk ? "kept" : "lost", { ...query, ...pair }));
+        const sentence = words(rank < topk ? "kept" : "lost", { ...query, ...pair });
+        say(matrix.led(sentence, i, j, words));
       }
     },
   };

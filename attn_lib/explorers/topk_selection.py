@@ -19,7 +19,7 @@ from attn_lib.explorers._explorer import Said
 from attn_lib.explorers._heads import HEADS, LAYERS, mean_error
 from attn_lib.explorers._pack import Coding
 from attn_lib.explorers._text import TextExplorer, of_layer_and_head, plain_tokens, shown_tokens
-from attn_lib.explorers.words import Message, Plural, Rounded
+from attn_lib.explorers.words import STRIDE_WORDS, Message, Plural, Rounded
 from attn_lib.mechanisms.explicit_sparse import explicit_sparse_attention, explicit_sparse_weights
 from attn_lib.mechanisms.softmax import softmax_attention, softmax_weights
 
@@ -104,6 +104,10 @@ class TopKSelection(TextExplorer):
     }
 
     words: ClassVar[Mapping[str, Message]] = {
+        **STRIDE_WORDS,
+        "row_name": "{i} {token}",
+        "kept_head": "Keys it keeps",
+        "weights_head": "Largest weights",
         "text": "The passage; the marked token is the query, faint ones are dropped",
         "text_help": "Point at, tap, or move with the arrow keys to a token or a pair.",
         "matrix": "Full attention weights: query (row), key (column), dropped in another hue",
@@ -138,6 +142,8 @@ class TopKSelection(TextExplorer):
         "still_scores": "Scores of the marked query, sorted",
         "still_rank": "rank",
         "still_threshold": "threshold",
+        "change": "Weight of the keys that are kept: {mass} %, before {was_mass} %. The output"
+        " moves by {moved} % of its length, before {was_moved} %.",
         "alt": Plural(
             "topk",
             "Layer {layer}, head {head}: each of {n} queries keeps its best key. These keys hold"

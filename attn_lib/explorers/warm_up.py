@@ -84,6 +84,8 @@ class WarmUp(Explorer):
         " training loss is {post}, {name}’s {other}, from the best seed to the worst.",
         "point_none": "Learning rate {rate}, no warm-up, about step {step}: Post-LN’s training loss"
         " is {post}, {name}’s {other}, from the best seed to the worst.",
+        "change": "Held-out loss at the end with Post-LN: {post}, before {was_post}. With {name}:"
+        " {other}, before {was_other}.",
         "alt": "Training curves at learning rate {rate} with {warmup} steps of warm-up: the"
         " held-out loss ends at {post} for Post-LN and at {other} for {name}, mean over seeds.",
     }

@@ -20,6 +20,9 @@ from typing import Any, NamedTuple
 __all__ = [
     "COMMON_WORDS",
     "FIGURE_WORDS",
+    "MATRIX_WORDS",
+    "STRETCH_WORDS",
+    "STRIDE_WORDS",
     "Form",
     "Message",
     "Plural",
@@ -78,8 +81,40 @@ COMMON_WORDS: Mapping[str, Message] = {
     "none": "none",
     "comma": ", ",
     "labelled": "{label}. {help}",
+    "picture": "Picture with controls",
+    "named": "{label}: picture with controls",
+    "unchanged": "No number of the summary has changed.",
 }
 """Words of every explorer; ``comma`` stands between the items of a list."""
+
+MATRIX_WORDS: Mapping[str, Message] = {
+    "table": "Table",
+    "go": "Row",
+    "row_head": "Row",
+    "weight_of": "“{key}” ({j}) {weight}",
+}
+"""Words of explorers with a matrix, whose rows stand in a table, too."""
+
+STRETCH_WORDS: Mapping[str, Message] = {
+    **MATRIX_WORDS,
+    "stretch": "{from} to {to}",
+    "stretch_steps": "{from} to {to} in steps of {step}",
+    "stretch_again": "{from} to {until}, again every {step} up to {to}",
+}
+"""Words of explorers with a matrix of who sees whom, whose rows are told by stretches of keys."""
+
+STRIDE_WORDS: Mapping[str, Message] = {
+    **STRETCH_WORDS,
+    "stretch_at": Plural(
+        "count",
+        "The only stretch of this row: {keys}.",
+        "Stretch {place} of {count} in this row: {keys}.",
+    ),
+    "sentences": "{first} {second}",
+    "stride_help": "Up and down lead from row to row; left and right from stretch to stretch of"
+    " the keys that a row sees; with Shift, from cell to cell.",
+}
+"""Words of those whose rows are stepped by stretches, too."""
 
 
 FIGURE_WORDS = ("query", "key")

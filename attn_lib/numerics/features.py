@@ -17,7 +17,7 @@ __all__ = ["FeatureMap", "attend_by_features", "cut", "feature_operator", "norma
 FeatureMap = Callable[[Tensor], Tensor]
 
 _PLACES = 64
-"""Positions in a chunk, whose pairs are multiplied out."""
+"""Positions in a chunk at most, whose pairs are multiplied out."""
 
 
 def cut(x: Tensor) -> Tensor:
@@ -32,9 +32,10 @@ def cut(x: Tensor) -> Tensor:
     Tensor, shape (..., chunks, places, width)
         A view of `x` where its length is a multiple of the places in a chunk.
     """
-    chunks = -(-x.shape[-2] // _PLACES)
-    padded = pad_length(x, chunks * _PLACES)
-    return padded.view(*x.shape[:-2], chunks, _PLACES, x.shape[-1])
+    places = min(_PLACES, max(1, x.shape[-2]))
+    chunks = -(-x.shape[-2] // places)
+    padded = pad_length(x, chunks * places)
+    return padded.view(*x.shape[:-2], chunks, places, x.shape[-1])
 
 
 def attend_by_features(

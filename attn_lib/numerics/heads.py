@@ -1,12 +1,13 @@
 """A head, and a stretch of the sequence, at a time, so that what it needs stays in cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from attn_lib.numerics.levels import Past, attend_by_logarithms
 from attn_lib.numerics.operators import Operator
+from attn_lib.numerics.portions import IN_CACHE, portions
 
 __all__ = ["attend_head_by_head", "head_operator"]
 
@@ -28,7 +29,7 @@ def attend_head_by_head(
     causal: bool = False,
     key_mask: Tensor | None = None,
 ) -> Tensor:
-    """Compute one head at a time, and again backward, so that its temporaries stay in cache.
+    """Compute a head or a few at a time, and again backward, so that temporaries stay in cache.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def head_operator(
             return out.zero_(), pasts
         features = _bound(log_features, projection, kernel)
         sizes = past_sizes(v, projection, kernel)
-        for s in range(len(q)):
+        for s in _heads(q, k, causal, widths(projection, kernel)[0]):
             past = None
             for turn, part in enumerate(_stretches(q, k, causal)):
                 if past is not None:
@@ -131,7 +132,7 @@ def head_operator(
         if not (grad_out.numel() and v.shape[1]):
             return grad_q.zero_(), grad_k.zero_(), grad_v.zero_(), grad_projection
         sizes = past_sizes(v, projection, kernel)
-        for s in range(len(q)):
+        for s in _heads(q, k, causal, widths(projection, kernel)[0]):
             grad_after = None
             for turn, part in reversed([*enumerate(_stretches(q, k, causal))]):
                 given = q[s, part], k[s, part], v[s, part], projection
@@ -178,6 +179,16 @@ def head_operator(
         return [features * (v.shape[-1] + 1), logarithms, logarithms]
 
     return Operator(name, forward, backward, shapes=shapes, inputs=4, instead=instead, shared=True)
+
+
+def _heads(q: Tensor, k: Tensor, causal: bool, features: int) -> Iterator[int | slice]:
+    """Give the heads, one by one where they are long, and else as many as stay in cache."""
+    longest = max(q.shape[1], k.shape[1])
+    for some in portions(len(q), longest * features, IN_CACHE):
+        if some.stop - some.start == 1 or (causal and longest > _STRETCH):
+            yield from range(some.start, some.stop)
+        else:
+            yield some
 
 
 def _past(pasts: Tensor, turn: int, sizes: list[int]) -> Tensor:

@@ -79,20 +79,21 @@ class KeyLevels:
     piece_of: Tensor | None = None
 
 
-def key_levels(logarithm: Tensor, past: Past | None = None) -> KeyLevels:
+def key_levels(logarithm: Tensor, past: Past | None = None) -> KeyLevels | None:
     """Choose levels that no later position has a say in.
 
     Parameters
     ----------
-    logarithm : Tensor, shape (chunks, places, features or 1)
+    logarithm : Tensor, shape (..., chunks, places, features or 1)
         Of the size of each key feature, or of all features of a key, as `cut` gives it; -inf at
         masked keys.
     past : Past, optional
-        What came before.
+        What came before, in one head.
 
     Returns
     -------
-    KeyLevels
+    KeyLevels, or None
+        None where the chunks of one head of several need pieces: they are not the same for all.
 
     Notes
     -----
@@ -101,15 +102,19 @@ def key_levels(logarithm: Tensor, past: Past | None = None) -> KeyLevels:
     counts that key. So a level is always that of keys in sight: exponentials stay below
     exp(`_CLIMB`), and the largest term of a query's denominator is never below 1.
     """
-    nothing = torch.full_like(logarithm[0, 0], -math.inf)
-    tops = torch.cat([nothing[None] if past is None else past.top[None], logarithm.amax(dim=1)])
-    tops = tops.cummax(dim=0).values  # of all before each chunk, and of all
-    before, top = tops[:-1], tops[-1]
+    nothing = torch.full_like(logarithm[..., 0, 0, :], -math.inf)
+    start = nothing if past is None else past.top
+    tops = torch.cat([start[..., None, :], logarithm.amax(dim=-2)], dim=-2)
+    tops = tops.cummax(dim=-2).values  # of all before each chunk, and of all
+    before, top = tops[..., :-1, :], tops[..., -1, :]
     level = nothing if past is None else past.level
-    levels = torch.maximum(before, logarithm[:, 0])
-    climbs = (tops[1:] > levels + _CLIMB).any(dim=1)
+    levels = torch.maximum(before, logarithm[..., 0, :])
+    climbs = (tops[..., 1:, :] > levels + _CLIMB).any(dim=-1)
     if not climbs.any():
-        return KeyLevels(finite(levels)[:, None], _decay(level, levels), levels[-1], top)
+        at, decay = finite(levels)[..., None, :], _decay(level, levels)
+        return KeyLevels(at, decay, levels[..., -1, :], top)
+    if climbs.dim() > 1:
+        return None
     rows, chunk_of, sizes = [], [], []
     for chunk, climbing in enumerate(climbs.tolist()):
         here, first = levels[chunk], 0
@@ -155,8 +160,8 @@ def finite(levels: Tensor) -> Tensor:
 
 
 def _decay(level: Tensor, levels: Tensor) -> Tensor:
-    """Return exp(previous level - level) for levels (pieces, features) that never fall."""
-    previous = torch.cat([level[None], levels[:-1]])
+    """Return exp(previous level - level) for levels (..., pieces, features) that never fall."""
+    previous = torch.cat([level[..., None, :], levels[..., :-1, :]], dim=-2)
     return (previous - finite(levels)).exp()
 
 
@@ -170,44 +175,49 @@ def attend_by_logarithms(
     *,
     causal: bool = False,
 ) -> tuple[Tensor, Past | None]:
-    """Attend by features given as logarithms, in one head.
+    """Attend by features given as logarithms, in one head or several.
 
     Parameters
     ----------
-    q : Tensor, shape (q_len, width)
-    k : Tensor, shape (kv_len, width)
-    v : Tensor, shape (kv_len, value_dim)
+    q : Tensor, shape (..., q_len, width)
+    k : Tensor, shape (..., kv_len, width)
+    v : Tensor, shape (..., kv_len, value_dim)
         Finite at masked keys too.
     log_features : callable
         (..., width) → the factors of the features (..., features), or None for ones, and the
         logarithms (..., features or 1) of the rest, in memory of their own.
-    real : Tensor of bool, shape (kv_len,), optional
+    real : Tensor of bool, shape (..., kv_len), optional
         Which keys count.
     past : Past, optional
-        What came before this stretch of the sequence, where `causal`.
+        What came before this stretch of the sequence, where `causal`, in one head.
     causal : bool
         Let position i see positions j ≤ i only.
 
     Returns
     -------
-    out : Tensor, shape (q_len, value_dim)
+    out : Tensor, shape (..., q_len, value_dim)
         Zeros where the denominator is zero.
     past : Past, optional
-        What comes before the next stretch, where `causal`.
+        What comes before the next stretch, where `causal`, in one head.
 
     Notes
     -----
     Each feature of the keys is measured from a level, and each query from its own largest one. Both
     cancel in the ratio, and no positive denominator vanishes.
     """
-    if causal:
-        real = None if real is None else cut(real[:, None])[..., 0]
-        q, k = cut(q), cut(k)  # (chunks, places, width)
-    (sign_q, log_q), (sign_k, log_k) = log_features(q), log_features(k)
+    split = cut if causal else _whole
+    (sign_q, log_q), (sign_k, log_k) = log_features(split(q)), log_features(split(k))
     if real is not None:
-        log_k.masked_fill_(~real[..., None], -math.inf)
+        log_k.masked_fill_(~split(real[..., None]), -math.inf)
     levels = key_levels(log_k.detach(), past) if causal else None
-    level = finite(log_k.detach().amax(dim=0)) if levels is None else levels.at
+    if causal and levels is None:
+        reals = [None] * len(q) if real is None else real.unbind()
+        alone = [
+            attend_by_logarithms(q_, k_, v_, log_features, here, causal=True)[0]
+            for q_, k_, v_, here in zip(q, k, v, reals, strict=True)
+        ]
+        return torch.stack(alone), None
+    level = finite(log_k.detach().amax(dim=-2, keepdim=True)) if levels is None else levels.at
     phi_k = log_k.sub_(level).exp_()
     log_q.add_(level)
     phi_q = log_q.sub_(log_q.detach().amax(dim=-1, keepdim=True)).exp_()
@@ -218,36 +228,41 @@ def attend_by_logarithms(
     return attend_to_past(phi_q, phi_k, v, levels, past)
 
 
+def _whole(x: Tensor) -> Tensor:
+    """Take a sequence as it is."""
+    return x
+
+
 def attend_to_all(phi_q: Tensor, phi_k: Tensor, v: Tensor) -> Tensor:
-    """Attend by features to all positions, in one head.
+    """Attend by features to all positions.
 
     Parameters
     ----------
-    phi_q : Tensor, shape (q_len, features)
-    phi_k : Tensor, shape (kv_len, features)
+    phi_q : Tensor, shape (..., q_len, features)
+    phi_k : Tensor, shape (..., kv_len, features)
         Zeros at masked keys.
-    v : Tensor, shape (kv_len, value_dim)
+    v : Tensor, shape (..., kv_len, value_dim)
         Finite at masked keys too.
 
     Returns
     -------
-    Tensor, shape (q_len, value_dim)
+    Tensor, shape (..., q_len, value_dim)
         Zeros where the denominator is zero.
     """
     sums = phi_q @ (phi_k.mT @ _with_ones(v))
-    return normalise(sums[:, :-1], sums[:, -1:])
+    return normalise(sums[..., :-1], sums[..., -1:])
 
 
 def attend_to_past(
     phi_q: Tensor, phi_k: Tensor, v: Tensor, levels: KeyLevels, past: Past | None = None
 ) -> tuple[Tensor, Past]:
-    """Attend by features up to each position, in one head.
+    """Attend by features up to each position, in one head, or in several without pieces.
 
     Parameters
     ----------
-    phi_q, phi_k : Tensor, shape (chunks, places, features)
+    phi_q, phi_k : Tensor, shape (..., chunks, places, features)
         As `cut` gives them, with logarithms measured from `levels`; zeros at masked keys.
-    v : Tensor, shape (length, value_dim)
+    v : Tensor, shape (..., length, value_dim)
         Finite at masked keys too.
     levels : KeyLevels
     past : Past, optional
@@ -255,12 +270,12 @@ def attend_to_past(
 
     Returns
     -------
-    out : Tensor, shape (length, value_dim)
+    out : Tensor, shape (..., length, value_dim)
         Zeros where the denominator is zero. What comes later cannot change a row, to the bit.
     past : Past
         What comes before the next stretch.
     """
-    length = len(v)
+    length = v.shape[-2]
     v = cut(_with_ones(v))
     chunks, pieces = len(v), levels.chunk_of
     if pieces is not None and levels.piece_of is not None:
@@ -269,19 +284,22 @@ def attend_to_past(
         outside = (levels.piece_of[pieces] != numbers)[..., None]
         phi_q, phi_k = (x[pieces].masked_fill(outside, 0.0) for x in (phi_q, phi_k))
         v = v[pieces]
-    start = phi_k.new_zeros(phi_k.shape[-1], v.shape[-1]) if past is None else past.values
+    sums_of = (*phi_k.shape[:-3], phi_k.shape[-1], v.shape[-1])
+    start = phi_k.new_zeros(sums_of) if past is None else past.values
     before, after = _SumBefore.apply(phi_k, v, levels.decay, start)  # type: ignore[no-untyped-call]
-    pairs = (phi_q @ phi_k.mT).tril_()  # (pieces, places, places)
-    sums = torch.baddbmm(pairs @ v, phi_q, before)
+    pairs = (phi_q @ phi_k.mT).tril_()  # (..., pieces, places, places)
+    inside = pairs @ v
+    flat = (x.flatten(0, -3) for x in (inside, phi_q, before))
+    sums = torch.baddbmm(*flat).view(inside.shape)
     if pieces is not None:
         sums = sums.new_zeros(chunks, *sums.shape[1:]).index_add(0, pieces, sums)
-    sums = sums.flatten(0, 1)[:length]
-    return normalise(sums[:, :-1], sums[:, -1:]), Past(after, levels.last, levels.top)
+    sums = sums.flatten(-3, -2)[..., :length, :]
+    return normalise(sums[..., :-1], sums[..., -1:]), Past(after, levels.last, levels.top)
 
 
 def _with_ones(v: Tensor) -> Tensor:
     """Append a column that sums the weights."""
-    return torch.cat([v, v.new_ones(len(v), 1)], dim=-1)
+    return torch.cat([v, v.new_ones(*v.shape[:-1], 1)], dim=-1)
 
 
 class _SumBefore(torch.autograd.Function):
@@ -295,7 +313,7 @@ class _SumBefore(torch.autograd.Function):
         sums = phi_k.mT @ v
         total, following = start.clone(), torch.empty_like(start)
         # In place: fresh memory costs more than the additions.
-        for term, factor in zip(sums.unbind(), decay[:, :, None].unbind(), strict=True):
+        for term, factor in zip(sums.unbind(-3), decay[..., None].unbind(-3), strict=True):
             total.mul_(factor)
             torch.add(total, term, out=following)
             term.copy_(total)
@@ -308,7 +326,7 @@ class _SumBefore(torch.autograd.Function):
         phi_k, v, decay = ctx.saved_tensors
         total = grad_after.clone()
         sums = torch.empty_like(grad)  # the gradients of φ(k)ᵀ v
-        pieces = zip(sums.unbind(), grad.unbind(), decay[:, :, None].unbind(), strict=True)
+        pieces = zip(*(x.unbind(-3) for x in (sums, grad, decay[..., None])), strict=True)
         for term, own, factor in reversed([*pieces]):
             term.copy_(total)
             total.add_(own).mul_(factor)

@@ -1,4 +1,7 @@
-"""Find the Chromium of the browser tests; run as a script, install one where none is found."""
+"""Find the Chromium of the browser tests; run as a script, install one where none is found.
+
+The book on paper holds Chinese, so a font with Chinese is installed, too, where there is none.
+"""
 
 from __future__ import annotations
 
@@ -31,20 +34,39 @@ def _playwrights_own() -> str | None:
     return path if Path(path).exists() else None
 
 
+def _is_root_on_debian() -> bool:
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return bool(as_root and Path("/etc/debian_version").exists() and shutil.which("apt-get"))
+
+
+def _install_packages(*packages: str) -> None:
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-q"], check=True, env=quiet)
+    command = ["apt-get", "install", "-qy", *packages]
+    subprocess.run(command, check=True, env=quiet)
+
+
 def install() -> None:
     """Install a Chromium: Debian's where this is root on Debian, else Playwright's."""
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if as_root and Path("/etc/debian_version").exists() and shutil.which("apt-get"):
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-q"], check=True, env=quiet)
-        packages = ["chromium", "fonts-dejavu-core"]
-        subprocess.run(["apt-get", "install", "-qy", *packages], check=True, env=quiet)
+    if _is_root_on_debian():
+        _install_packages("chromium", "fonts-dejavu-core")
     else:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
+
+
+def has_chinese() -> bool:
+    """Tell whether a font here has Chinese; where fontconfig does not say, the system has one."""
+    if shutil.which("fc-list") is None:
+        return sys.platform in {"darwin", "win32"}
+    command = ["fc-list", ":lang=zh-cn", "family"]
+    return bool(subprocess.run(command, check=True, capture_output=True).stdout.strip())
 
 
 if __name__ == "__main__":
     if find() is None:
         print("== No Chromium found: installing one for the browser tests", flush=True)
         install()
+    if not has_chinese() and _is_root_on_debian():
+        print("== No font with Chinese found: installing one for the book on paper", flush=True)
+        _install_packages("fonts-noto-cjk")
     print(f"Browser tests use {find()}")

@@ -28,7 +28,7 @@ from attn_lib.explorers import (
     LunaPacking,
     SparsePatterns,
     TopKSelection,
-    _explorer,
+    _carried,
     _heads,
 )
 from attn_lib.explorers._explorer import Explorer
@@ -334,7 +334,7 @@ def test_a_pair_is_said_in_words(
     open_page(page, write_page(SparsePatterns()) + (f"#{entries}" if entries else ""))
     root = page.locator(".attn-explorer")
     state = state_of(root)
-    status = root.get_by_role("status")
+    status = root.locator(".ax-status")
     marks = root.locator("canvas.ax-marks")
     for i, j in [(100, 41), (7, 7), (20, 90), (127, 0), (64, 63), (90, 47), (127, 127)]:
         marks.hover(position=cell_at(root, LENGTH, i, j))
@@ -378,12 +378,12 @@ def test_a_pair_is_reached_by_keys_and_by_tapping(
     marks = root.locator("canvas.ax-marks")
     marks.tap(position=cell_at(root, LENGTH, 90, 20))
     assert json.loads(root.get_attribute("data-pick")) == [90, 20]
-    expect(root.get_by_role("status")).to_have_text(sentence(state_of(root), 90, 20))
+    expect(root.locator(".ax-status")).to_have_text(sentence(state_of(root), 90, 20))
     marks.focus()
-    for key in ["ArrowDown", "ArrowRight", "Shift+ArrowUp", "ArrowLeft", "ArrowLeft"]:
-        page.keyboard.press(key)
-    assert json.loads(root.get_attribute("data-pick")) == [83, 19]
-    expect(root.get_by_role("status")).to_have_text(sentence(state_of(root), 83, 19))
+    for key in ["Down", "Right", "Up", "Left", "Left"]:
+        page.keyboard.press(f"Shift+Arrow{key}")
+    assert json.loads(root.get_attribute("data-pick")) == [90, 19]
+    expect(root.locator(".ax-status")).to_have_text(sentence(state_of(root), 90, 19))
 
 
 def row_sentence(state: dict[str, Any], tokens: list[str], i: int) -> str:
@@ -424,7 +424,7 @@ def test_a_token_lights_up_its_keys(offline_page: MakePage, write_page: Callable
     page = offline_page()
     open_page(page, write_page(AttentionOnText()))
     root = page.locator(".attn-explorer")
-    status = root.get_by_role("status")
+    status = root.locator(".ax-status")
     tokens = shown_tokens()
     state = state_of(root)
     for i in (7, 30, 63, 0):
@@ -453,7 +453,7 @@ def test_a_token_is_tapped_on_a_phone(
     root = page.locator(".attn-explorer")
     root.locator(".ax-token").nth(17).tap()
     check_strip(root, 17)
-    expect(root.get_by_role("status")).to_have_text(
+    expect(root.locator(".ax-status")).to_have_text(
         row_sentence(state_of(root), shown_tokens(), 17)
     )
 
@@ -477,11 +477,11 @@ def test_hostile_tokens_are_shown_and_not_run(
     passage = _heads.passage()
     mixed = replace(passage, tokens=(*hostile, *passage.tokens[len(hostile) :]))
     monkeypatch.setattr(_heads, "passage", lambda: mixed)
-    _explorer._packed.cache_clear()
+    _carried.packed.cache_clear()
     try:
         address = write_page(AttentionOnText())
     finally:
-        _explorer._packed.cache_clear()
+        _carried.packed.cache_clear()
     page = offline_page()
     open_page(page, address)
     root = page.locator(".attn-explorer")
@@ -491,7 +491,7 @@ def test_hostile_tokens_are_shown_and_not_run(
     assert root.locator(".ax-token").all_text_contents() == wanted
     for i in range(len(hostile)):
         root.locator(".ax-token").nth(i).hover()
-        expect(root.get_by_role("status")).to_contain_text(f"“{wanted[i]}” ({i})")
+        expect(root.locator(".ax-status")).to_contain_text(f"“{wanted[i]}” ({i})")
         assert wanted[i] in root.locator(".ax-side .ax-small-title").inner_text()
     assert page.evaluate("window.hacked") is None
     assert root.locator("b, .ax-token *").count() == 0
@@ -593,6 +593,48 @@ def test_the_theme_is_followed(
     assert page.evaluate(paper) == dark
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("explorer", [SparsePatterns, AttentionOnText, LongformerWindow])
+def test_forced_colours_keep_the_picture(
+    offline_page: MakePage, write_page: Callable[..., str], explorer: type[Explorer], dark: bool
+) -> None:
+    """The system's palette gives paper and ink; shades and marks stay the picture's."""
+    page = offline_page(dark=dark, forced_colors="active")
+    open_page(page, write_page(explorer()))
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    root = page.locator(".attn-explorer")
+    expect(root).to_have_attribute("data-theme", "dark" if dark else "light")
+    expect(root).to_have_attribute("data-contrast", "more")
+    check_drawn(root, explorer)
+    for part in root.locator(".ax-token").all()[:20]:
+        shade, ink = part.evaluate(
+            "el => { const s = getComputedStyle(el); return [s.backgroundColor, s.color]; }"
+        )
+        assert shade != ink
+        assert shade != "rgba(0, 0, 0, 0)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "theme", "contrast"),
+    [
+        ("vscode-light", "light", ""),
+        ("vscode-dark", "dark", ""),
+        ("vscode-high-contrast", "dark", "more"),
+        ("vscode-high-contrast-light", "light", "more"),
+    ],
+)
+def test_the_themes_of_vs_code_are_followed(
+    offline_page: MakePage, write_page: Callable[..., str], kind: str, theme: str, contrast: str
+) -> None:
+    page = offline_page()
+    open_page(page, write_page(AttentionOnText()))
+    page.evaluate("kind => { document.body.dataset.vscodeThemeKind = kind; }", kind)
+    root = page.locator(".attn-explorer")
+    expect(root).to_have_attribute("data-theme", theme)
+    expect(root).to_have_attribute("data-contrast", contrast)
+    check_drawn(root, AttentionOnText)
+
+
 def test_play_sweeps_the_stride_and_stops(
     offline_page: MakePage, write_page: Callable[..., str]
 ) -> None:
@@ -638,7 +680,9 @@ def test_every_part_is_labelled_and_shows_its_focus(
     enabled = root.locator(":is(input, select, button):not(:disabled), [tabindex='0']").count()
     assert len(reached) == enabled
     assert "unseen" not in reached
-    assert root.get_by_role("status").get_attribute("aria-live") == "polite"
+    live = root.get_by_role("status")
+    assert live.get_attribute("aria-live") == "polite"
+    assert live.inner_text() == ""
     for marks in root.locator("canvas.ax-marks").all():
         assert marks.get_attribute("aria-label")
 
@@ -672,6 +716,7 @@ MEASURE = """() => {
 }"""
 
 
+@pytest.mark.alone
 def test_a_moved_slider_moves_the_picture_within_a_frame(
     offline_page: MakePage, write_page: Callable[..., str], record_property: Callable
 ) -> None:
@@ -799,7 +844,7 @@ def test_with_a_kernel_a_change_from_outside_is_drawn_and_refusals_are_said(
     settle(root, "temperature", 1)
     assert check_drawn(root, AttentionOnText)["temperature"] == 0.37
     page.evaluate("model.set('temperature', 99)")
-    expect(root.get_by_role("status")).to_have_text("temperature must be from 0.1 to 10.0, got 99")
+    expect(root.locator(".ax-status")).to_have_text("temperature must be from 0.1 to 10.0, got 99")
     page.evaluate("model.set('temperature', 2)")
     settle(root, "temperature", 0.37)
     check_drawn(root, AttentionOnText)

@@ -90,7 +90,7 @@ def test_a_cell_is_said_in_words_also_beyond_m(
 ) -> None:
     page = offline_page()
     open_page(page, write_page(CosineReweighting()) + "#cosine-reweighting.max_len=32")
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     assert state_of(root)["max_len"] == 32
     marks = root.locator("canvas.ax-marks").nth(1)
     box = marks.bounding_box()
@@ -116,5 +116,5 @@ def test_it_fits_a_phone(offline_page: MakePage, write_page: Callable[..., str])
     root = page.locator(".attn-explorer")
     marks = root.locator("canvas.ax-marks").first
     marks.tap(position={"x": 100, "y": 100})
-    expect(page.get_by_role("status")).to_contain_text("apart: softmax gives")
+    expect(page.locator(".ax-status")).to_contain_text("apart: softmax gives")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -21,7 +21,7 @@ def test_the_ladder_is_walked_and_grows(
 ) -> None:
     page = offline_page()
     open_page(page, write_page(GradientLadder()))
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     ladder, last = root.locator("svg.ax-curves").all()
     expect(status).to_contain_text("Block 16 of 16, Post-LN")
     ladder.focus()
@@ -50,7 +50,7 @@ def test_streams_at_the_start_and_after_training(
 ) -> None:
     page = offline_page()
     open_page(page, write_page(ResidualStream()))
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     sizes, cosines, costs = root.locator("svg.ax-curves").all()
     expect(status).to_contain_text("Block 16 of 16, mean of 24 draws")
     expect(costs).to_be_hidden()
@@ -71,7 +71,7 @@ def test_streams_at_the_start_and_after_training(
 def test_a_warm_up_rescues_post_ln(offline_page: MakePage, write_page: Callable[..., str]) -> None:
     page = offline_page()
     open_page(page, write_page(WarmUp()))
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     curves = root.locator("svg.ax-curves").first
     assert curves.locator(".ax-chart-lines path").count() == 6
     expect(status).to_contain_text("Learning rate 0.01, no warm-up")

@@ -56,7 +56,7 @@ def row_sentence(state: dict[str, Any], i: int) -> str:
 
 def check_words(root: Locator, i: int) -> None:
     state = state_of(root)
-    expect(root.get_by_role("status")).to_have_text(row_sentence(state, i))
+    expect(root.locator(".ax-status")).to_have_text(row_sentence(state, i))
     mask, field = LongformerWindow._mask(**state), steps_of(state)[i] <= state["layers"]
     texts = root.locator(".ax-readout").all_inner_texts()
     assert texts[0] == f"{mask.sum():,} ({100 * mask.sum() / LENGTH**2:.1f} %)"
@@ -137,7 +137,7 @@ def test_pairs_are_said_in_words(
     hubs, names = state["global_tokens"], tokens()
     for i, j in [(41, 40), (41, 17), (41, 1), (9, 50), (50, 9), (33, 0), (12, 12), (63, 0)]:
         root.locator("canvas.ax-marks").hover(position=cell_at(root, LENGTH, i, j))
-        said = root.get_by_role("status").inner_text()
+        said = root.locator(".ax-status").inner_text()
         assert f"“{names[i]}” ({i})" in said
         assert f"“{names[j]}” ({j})" in said
         count = int(steps[i, j])

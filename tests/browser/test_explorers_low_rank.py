@@ -97,7 +97,7 @@ def test_a_cell_of_either_matrix_is_said_in_words(
     root = page.locator(".attn-explorer")
     state = state_of(root)
     assert (state["length"], state["method"], state["head"]) == (512, "random", "0.2")
-    status = root.get_by_role("status")
+    status = root.locator(".ax-status")
     for place in (0, 1):
         marks = root.locator("canvas.ax-marks").nth(place)
         for i, j in [(40, 39), (3, 60), (63, 0)]:
@@ -119,7 +119,7 @@ def test_a_cell_is_reached_by_keys_and_by_tapping(
     for key in ["ArrowUp", "ArrowLeft", "Shift+ArrowDown"]:
         page.keyboard.press(key)
     assert json.loads(root.get_attribute("data-pick")) == [37, 11]
-    expect(root.get_by_role("status")).to_have_text(sentence(state_of(root), 37, 11))
+    expect(root.locator(".ax-status")).to_have_text(sentence(state_of(root), 37, 11))
 
 
 def test_the_charts_mark_the_rank_and_its_numbers(

@@ -88,7 +88,7 @@ def test_moved_controls_draw_the_points(
 ) -> None:
     page = offline_page(dark=move is move_by_keyboard)
     open_page(page, write_page(LSHCircle()))
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     for name in ("turn", "rounds", "buckets", "points"):
         before = state_of(root)
         move(root, LSHCircle.controls()[name], name)
@@ -104,7 +104,7 @@ def test_points_can_be_pointed_at_and_walked(
     page = offline_page()
     where = f"#lsh-circle.points={points}&lsh-circle.rounds=3&lsh-circle.at=7"
     open_page(page, write_page(LSHCircle()) + where)
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     expect(status).to_have_text(check_points(root, 7))
     disc = root.locator(".ax-disc")
     box = disc.bounding_box()
@@ -128,7 +128,7 @@ def test_the_points_fit_a_phone(offline_page: MakePage, write_page: Callable[...
     assert disc.bounding_box()["width"] > 290
     disc.tap(position={"x": 160, "y": 290})
     said = check_points(page.locator(".attn-explorer").first, 27)
-    expect(page.get_by_role("status").first).to_have_text(said)
+    expect(page.locator(".ax-status").first).to_have_text(said)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_finger_that_scrolls_passes_over_the_points(
         swipe(disc, dx, -200)
         page.wait_for_function("start => scrollY > start + 100", arg=start)
         assert json.loads(root.get_attribute("data-pick")) == [7]
-        expect(page.get_by_role("status")).to_have_text(check_points(root, 7))
+        expect(page.locator(".ax-status")).to_have_text(check_points(root, 7))
     assert page.evaluate("location.hash") == "#lsh-circle.at=7"
 
 
@@ -183,7 +183,7 @@ def test_a_finger_that_goes_across_takes_the_points_along(
     for dx, i in ((120, 0), (-120, 18)):
         swipe(disc, dx, 0)
         expect(root).to_have_attribute("data-pick", f"[{i}]")
-        expect(page.get_by_role("status")).to_have_text(check_points(root, i))
+        expect(page.locator(".ax-status")).to_have_text(check_points(root, i))
         page.wait_for_function(f"location.hash.endsWith('lsh-circle.at={i}')")
     assert page.evaluate("scrollY") == start
 
@@ -260,7 +260,7 @@ def test_moved_controls_draw_the_pairs(
 ) -> None:
     page = offline_page(dark=move is move_by_mouse)
     open_page(page, write_page(LSHBuckets()) + "#lsh-buckets.picture=sorted")
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     for name in ("rounds", "head", "bucket_size", "picture"):
         before = state_of(root)
         move(root, LSHBuckets.controls()[name], name)
@@ -277,7 +277,7 @@ def test_a_pair_is_said_in_words(
     page = offline_page()
     where = f"#lsh-buckets.picture={picture}&lsh-buckets.rounds=4&lsh-buckets.at=41,17"
     open_page(page, write_page(LSHBuckets()) + where)
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     state = check_cells(root)
     expect(status).to_have_text(sentence(state, 41, 17))
     order = np.arange(LENGTH)

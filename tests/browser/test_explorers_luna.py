@@ -102,7 +102,7 @@ def test_a_cell_of_any_matrix_is_said_in_words(
     root = page.locator(".attn-explorer")
     state = state_of(root)
     assert (state["slots"], state["sharpness"]) == (4, 4)
-    status = root.get_by_role("status")
+    status = root.locator(".ax-status")
     for name in ("full", "luna", "linformer"):
         marks = root.locator("canvas.ax-marks").nth(PLACES[name])
         marks.hover(position=cell_at(marks, 32, 17))
@@ -171,6 +171,6 @@ def test_it_works_with_a_finger(offline_page: MakePage, write_page: Callable[...
     for key in ["ArrowUp", "ArrowLeft", "Shift+ArrowDown"]:
         page.keyboard.press(key)
     assert json.loads(root.get_attribute("data-pick")) == [37, 11]
-    expect(root.get_by_role("status")).to_have_text(sentence(state_of(root), 37, 11))
+    expect(root.locator(".ax-status")).to_have_text(sentence(state_of(root), 37, 11))
     root.get_by_role("button", name="Reset").click()
     assert json.loads(root.get_attribute("data-pick")) == LunaPacking.spec()["facts"]["start"]

@@ -117,4 +117,4 @@ def test_tokens_stand_in_their_order_in_every_script(live: Callable[..., Page]) 
     places = [box["x"] for box in boxes if box]
     assert places == sorted(places)
     root.locator(".ax-token").nth(2).click()
-    expect(root.get_by_role("status")).to_contain_text("(2)")
+    expect(root.locator(".ax-status")).to_contain_text("(2)")

@@ -22,7 +22,7 @@ def test_a_curve_is_walked_with_keys_and_mouse(
     page = offline_page()
     where = "#kernel-features.kernel=softmax_trig&kernel-features.features=16"
     open_page(page, write_page(KernelFeatures()) + where)
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     assert state_of(root)["kernel"] == "softmax_trig"
     chart = root.locator("svg.ax-curves")
     chart.focus()
@@ -42,7 +42,7 @@ def test_an_estimate_changes_and_the_head_stays(
 ) -> None:
     page = offline_page()
     open_page(page, write_page(EstimatedAttention()))
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     marks = root.locator("canvas.ax-marks").first
     box = marks.bounding_box()
     marks.hover(position={"x": 0.5 / 64 * box["width"], "y": 5.5 / 64 * box["height"]})

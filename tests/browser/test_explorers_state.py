@@ -108,7 +108,7 @@ def test_maps_and_keys_are_said_in_words(
 ) -> None:
     page = offline_page()
     open_page(page, write_page(GrowingState()) + "#growing-state.time=20&growing-state.at=9")
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     assert state_of(root)["time"] == 20
     expect(status).to_have_text(sentence(root, 9))
     root.locator(".ax-token").nth(30).hover()
@@ -132,7 +132,7 @@ def test_it_fits_a_phone(offline_page: MakePage, write_page: Callable[..., str])
     open_page(page, write_page(GrowingState()))
     root = page.locator(".attn-explorer")
     root.locator(".ax-token").nth(3).tap()
-    expect(page.get_by_role("status")).to_have_text(sentence(root, 3))
+    expect(page.locator(".ax-status")).to_have_text(sentence(root, 3))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     if folder := os.environ.get("ATTN_LIB_PICTURES"):
         root.screenshot(path=f"{folder}/state-phone.png")

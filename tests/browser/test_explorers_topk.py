@@ -83,7 +83,7 @@ def test_a_query_shows_its_keys_and_bars(
 ) -> None:
     page = offline_page()
     open_page(page, write_page(TopKSelection()))
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     expect(status).to_have_text(sentence(state_of(root), tokens().index("mouse")))
     for i in (30, 63, 0):
         root.locator(".ax-token").nth(i).hover()
@@ -102,7 +102,7 @@ def test_a_pair_is_kept_or_dropped_in_words(
     page = offline_page()
     where = "#top-k-selection.layer=5&top-k-selection.topk=2&top-k-selection.at=41,20"
     open_page(page, write_page(TopKSelection()) + where)
-    root, status = page.locator(".attn-explorer"), page.get_by_role("status")
+    root, status = page.locator(".attn-explorer"), page.locator(".ax-status")
     state = state_of(root)
     assert state == {"topk": 2, "layer": 5, "head": 9}
     expect(status).to_have_text(sentence(state, 41, 20))
@@ -113,7 +113,7 @@ def test_a_pair_is_kept_or_dropped_in_words(
         check_row(root, i)
     marks.focus()
     for key in ["ArrowUp", "ArrowLeft"]:
-        page.keyboard.press(key)
+        page.keyboard.press(f"Shift+{key}")
     expect(status).to_have_text(sentence(state, 62, 61))
     # A bar is a key too: the third one of the query.
     bars = root.locator(".ax-ranked")
@@ -142,7 +142,7 @@ def test_the_readouts_are_the_heads(offline_page: MakePage, write_page: Callable
         "256",
     ]
     root.locator(".ax-token").nth(17).tap()
-    expect(page.get_by_role("status")).to_have_text(sentence(state_of(root), 17))
+    expect(page.locator(".ax-status")).to_have_text(sentence(state_of(root), 17))
     check_row(root, 17)
     assert re.fullmatch(
         r"threshold .*: 4 of 64 keys reach it", root.locator(".ax-chart-note").inner_text()

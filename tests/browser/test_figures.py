@@ -32,36 +32,46 @@ CHAPTERS = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/
 MakePage = Callable[..., Page]
 
 LOOK = """
-figures => figures.map(figure => {
-  const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
-  const light = colour => channels(colour).map(c => c / 255)
-    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
-  let ground = figure;
-  while (/^(rgba\\(0, 0, 0, 0\\)|transparent)$/.test(getComputedStyle(ground).backgroundColor)) {
-    ground = ground.parentElement;
-  }
-  const behind = light(getComputedStyle(ground).backgroundColor);
-  const box = figure.getBoundingClientRect();
-  return {
-    name: figure.getAttribute("aria-label"),
-    role: figure.getAttribute("role"),
-    ids: [...figure.querySelectorAll("[id]")].map(node => node.id),
-    box: {left: box.left, right: box.right, width: box.width, height: box.height},
-    texts: [...figure.querySelectorAll("text")].filter(text => text.textContent).map(text => {
-      const at = text.getBoundingClientRect();
-      const ink = getComputedStyle(text).fill;
-      const [low, high] = [light(ink), behind].sort((a, b) => a - b);
-      return {
-        text: text.textContent,
-        out: Math.max(box.left - at.left, box.top - at.top, at.right - box.right,
-                      at.bottom - box.bottom),
-        contrast: ink === "rgb(255, 255, 255)" ? null : (high + 0.05) / (low + 0.05),
-        font: getComputedStyle(text).fontFamily,
-      };
-    }),
+async figures => {
+  const look = figure => {
+    const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+    const light = colour => channels(colour).map(c => c / 255)
+      .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
+    let ground = figure;
+    while (/^(rgba\\(0, 0, 0, 0\\)|transparent)$/.test(getComputedStyle(ground).backgroundColor)) {
+      ground = ground.parentElement;
+    }
+    const behind = light(getComputedStyle(ground).backgroundColor);
+    const box = figure.getBoundingClientRect();
+    return {
+      name: figure.getAttribute("aria-label"),
+      role: figure.getAttribute("role"),
+      ids: [...figure.querySelectorAll("[id]")].map(node => node.id),
+      box: {left: box.left, right: box.right, width: box.width, height: box.height},
+      texts: [...figure.querySelectorAll("text")].filter(text => text.textContent).map(text => {
+        const at = text.getBoundingClientRect();
+        const ink = getComputedStyle(text).fill;
+        const [low, high] = [light(ink), behind].sort((a, b) => a - b);
+        return {
+          text: text.textContent,
+          out: Math.max(box.left - at.left, box.top - at.top, at.right - box.right,
+                        at.bottom - box.bottom),
+          contrast: ink === "rgb(255, 255, 255)" ? null : (high + 0.05) / (low + 0.05),
+          font: getComputedStyle(text).fontFamily,
+        };
+      }),
+    };
   };
-})
+  const found = [];
+  for (const figure of figures) {
+    // What is far from the screen has neither its style nor its layout before it comes near.
+    figure.scrollIntoView({block: "center"});
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+    found.push(look(figure));
+  }
+  return found;
+}
 """
 
 
@@ -203,6 +213,10 @@ def test_figures_of_a_chapter(
     offline_page: MakePage, book: Path, name: str, width: int, dark: bool
 ) -> None:
     page = offline_page(width=width, dark=dark)
+    # Without their script, explorers leave their stills where they are.
+    page.route(
+        "**/explorers.js*", lambda route: route.fulfill(body="", content_type="text/javascript")
+    )
     page.goto((book / name).as_uri())
     hold_to_what_figures_owe(seen(page), width)
     ids = page.locator("[id]").evaluate_all("nodes => nodes.map(node => node.id)")

@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
@@ -19,6 +19,11 @@ PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/*.h
 REFERENCE = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/api/*.html"))
 
 CHAPTERS = [page for page in PAGES if re.match(r"book/\d\d-", page)]
+
+# A ratchet: chapters keep to these; who has to raise one says why.
+FIRST_VISIT = 336_000
+NEXT_VISIT = 212_000
+MOST_ELEMENTS = 6_000
 
 MakePage = Callable[..., Page]
 
@@ -66,13 +71,12 @@ def test_mathematics_is_set(offline_page: MakePage, book: Path, name: str) -> No
     page.evaluate("document.fonts.ready.then(() => null)")
     formulas = page.locator("article .math")
     assert formulas.count() > 0
-    assert page.locator("article .math mjx-container").count() == formulas.count()
     assert page.locator("article .math math").count() == formulas.count()
-    assert page.locator(".math-error, mjx-merror").count() == 0
-    assert page.evaluate("document.fonts.check('16px MJXTEX-I')")
+    assert page.locator(".math-error, merror").count() == 0
+    assert page.evaluate("document.fonts.check('16px \"Book Mathematics\"')")
     heights = formulas.evaluate_all(
-        "nodes => nodes.filter(node => !node.closest('details:not([open]), .onlyprint'))"
-        ".map(node => node.querySelector('mjx-math').getBoundingClientRect().height)"
+        "nodes => nodes.filter(node => !node.closest('details:not([open]), .onlyprint, [hidden]'))"
+        ".map(node => node.querySelector('math').getBoundingClientRect().height)"
     )
     assert min(heights) > 4
 
@@ -88,7 +92,7 @@ def look_for_raw_syntax(page: Page) -> None:
     """Hold a page to show no markup but in its code."""
     text = page.evaluate(
         "() => { const copy = document.querySelector('article').cloneNode(true);"
-        " copy.querySelectorAll('pre, code, mjx-container').forEach(node => node.remove());"
+        " copy.querySelectorAll('pre, code, math').forEach(node => node.remove());"
         " return copy.textContent; }"
     )
     found = re.findall(r"\$\$|:::|```|\{(?:cite|ref|eq|doc|term|numref)[:}]|\\begin\{", text)
@@ -136,7 +140,7 @@ def test_a_name_in_a_cell_leads_to_its_reference(offline_page: MakePage, book: P
     link.focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
-    assert link.evaluate(decoration) == "underline"
+    expect(link).to_have_css("text-decoration-line", "underline")
     page.keyboard.press("Enter")
     page.wait_for_url("**/book/api/performer.html#attn_lib.performer_attention")
     assert page.locator(r"#attn_lib\.performer_attention").is_visible()
@@ -204,8 +208,8 @@ def test_pages_without_code_have_no_notebook_button(
     assert page.locator(".book-button").count() == (2 if "kernelspec" in source else 0)
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_first_visit_weighs_at_most_500_kb(
+@pytest.mark.parametrize("name", [*CHAPTERS, "book/intro.html"])
+def test_a_visit_weighs_at_most_370_kb_and_the_next_220(
     offline_page: MakePage, book: Path, book_address: str, name: str, record_property: Callable
 ) -> None:
     """Everything that the browser asks for, compressed as a server would compress it."""
@@ -223,4 +227,145 @@ def test_first_visit_weighs_at_most_500_kb(
     sizes = {file: compressed_size(book / file) for file in files}
     for file, size in sorted(sizes.items(), key=lambda item: -item[1]):
         record_property(file, size)
-    assert sum(sizes.values()) <= 500_000, sizes
+    assert sum(sizes.values()) <= FIRST_VISIT, sizes
+    assert sizes[name] <= NEXT_VISIT
+
+
+@pytest.mark.parametrize("name", [*CHAPTERS, "book/intro.html"])
+def test_a_chapter_has_few_elements(offline_page: MakePage, book: Path, name: str) -> None:
+    page = offline_page(width=390)
+    page.goto((book / name).as_uri())
+    assert page.locator("*").count() <= MOST_ELEMENTS
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_is_wider_than_the_narrowest_phone(
+    offline_page: MakePage, book: Path, name: str
+) -> None:
+    page = offline_page(width=320)
+    page.goto((book / name).as_uri())
+    page.wait_for_load_state()
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def live_explorers(page: Page) -> Iterator[Locator]:
+    """Yield each explorer of a page, in sight and drawn."""
+    for explorer in page.locator(".attn-explorer").all():
+        explorer.scroll_into_view_if_needed()
+        page.wait_for_function(
+            "one => one.classList.contains('ax-live')", arg=explorer.element_handle()
+        )
+        page.wait_for_timeout(200)
+        yield explorer
+
+
+TALLEST = 760
+"""Of an explorer, in CSS pixels: with the page's bar above it, it fits a screen of 800."""
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_explorers_fit_a_screen(offline_page: MakePage, book: Path, name: str) -> None:
+    page = offline_page(width=1280)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto((book / name).as_uri())
+    assert page.locator(".attn-explorer").count() > 0
+    for explorer in live_explorers(page):
+        box = explorer.bounding_box()
+        assert box["height"] <= TALLEST, explorer.get_attribute("data-explorer")
+        assert box["x"] + box["width"] <= 1280
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (390, 844)])
+def test_controls_stay_in_reach_on_a_phone(
+    offline_page: MakePage, book: Path, name: str, width: int, height: int
+) -> None:
+    """Wherever one looks at a picture, the first control and the status line are on the screen."""
+    page = offline_page(width=width)
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto((book / name).as_uri())
+    for explorer in live_explorers(page):
+        for share in (0.1, 0.5):
+            for _ in range(3):  # what comes near above it may turn out taller than was reckoned
+                explorer.evaluate(
+                    "(one, share) => { const box = one.getBoundingClientRect();"
+                    " scrollBy(0, box.y + share * (box.height - innerHeight)); }",
+                    share,
+                )
+                page.wait_for_timeout(50)
+            hidden = explorer.evaluate(
+                "one => [...one.querySelectorAll('.ax-controls :is(input, select), .ax-status')]"
+                ".filter((part) => { const box = part.getBoundingClientRect();"
+                " const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];"
+                " const at = document.elementFromPoint(x, y);"
+                " return !at || !(part.contains(at) || part.parentElement.contains(at)); })"
+                ".map((part) => part.outerHTML)"
+            )
+            assert hidden == []
+
+
+def test_paper_is_light_and_nothing_on_it_is_folded(offline_page: MakePage, book: Path) -> None:
+    page = offline_page(dark=True)
+    page.goto((book / "book" / "05-linformer.html").as_uri())
+    page.wait_for_selector(".attn-explorer.ax-live[data-state]")
+    folded = "document.querySelectorAll('article details:not([open])').length"
+    theme = "document.documentElement.dataset.theme"
+    before = page.evaluate(folded)
+    assert (before > 0, page.evaluate(theme)) == (True, "dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert (page.evaluate(folded), page.evaluate(theme)) == (0, "light")
+    assert page.locator(".attn-explorer").get_attribute("data-theme") == "light"
+    said, where = page.locator(".attn-explorer .ax-print").all()
+    assert said.is_visible()
+    assert said.inner_text().startswith("Tokens: 128 · Layer and head: layer 2, head 9")
+    assert where.inner_text().endswith("05-linformer.html#low-rank-attention.length=128")
+    assert not page.locator(".attn-explorer .ax-controls").is_visible()
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert (page.evaluate(folded), page.evaluate(theme)) == (before, "dark")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_question_replies_to_the_answer_given(
+    offline_page: MakePage, book: Path, name: str
+) -> None:
+    """Each answer gets its own reply and no other; the right ones unfold what stands below."""
+    page = offline_page(width=1280)
+    page.goto((book / name).as_uri())
+    for question in page.locator(".ask").all():
+        answers = question.locator(".ask-answer")
+        shown = question.locator(".ask-reply:not([hidden])")
+        assert shown.count() == 0
+        for answer in answers.all():
+            if question.get_attribute("data-asks") == "choice":
+                answer.locator("input").check()
+            else:
+                value = answer.get_attribute("data-value") or "-123456"
+                question.locator("input").fill(value)
+                question.locator("input").press("Enter")
+            assert shown.count() == 1
+            assert answer.locator(".ask-reply").is_visible()
+        assert question.get_attribute("data-answered") == ""
+    first = page.locator(".ask ~ details").first
+    if first.count():
+        assert first.get_attribute("open") == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "right"),
+    [("0.915", True), ("91.5 %", True), ("0,915", True), ("183/200", True), ("915", False)],
+)
+def test_a_number_may_be_typed_in_many_ways(
+    offline_page: MakePage, book: Path, typed: str, right: bool
+) -> None:
+    page = offline_page(width=1280)
+    page.goto((book / "book" / "04-reformer.html").as_uri())
+    question = page.locator(".ask[data-asks=number]").first
+    question.locator("input").fill(typed)
+    question.locator("button").click()
+    assert (question.locator("[data-right] .ask-reply").is_visible()) == right
+    question.locator("input").fill("many")
+    question.locator("button").click()
+    assert question.locator(".ask-reply:not([hidden])").count() == 0
+    assert question.locator(".ask-number [role=status]").inner_text() == "Please type a number."

@@ -77,5 +77,7 @@ test("a row is the last axis, whatever the shape", () => {
 
 test("equal values rank by their place", () => {
   assert.deepEqual(ranked([2, 7, 7, 1, 9]), [4, 1, 2, 0, 3]);
+  assert.deepEqual(ranked([2, 7, 7, 1, 9], 3), [4, 1, 2]);
+  assert.deepEqual(ranked([7, 7, 7, 7], 2), [0, 1]);
   assert.deepEqual(ranked(new Uint8Array()), []);
 });

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { decadeTicks, stepTicks, through } from "../../attn_lib/explorers/front/chart.mjs";
 import { runs } from "../../attn_lib/explorers/front/disc.mjs";
 import { beside, shared } from "../../attn_lib/explorers/front/layout.mjs";
+import { along, logTicks } from "../../attn_lib/explorers/front/measured_lines.mjs";
 import { clamp, nearest } from "../../attn_lib/explorers/front/numbers.mjs";
 import { powerOfTen } from "../../attn_lib/explorers/kernel_features.mjs";
 import { arrivals } from "../../attn_lib/explorers/longformer_window.mjs";
@@ -21,6 +22,18 @@ test("an axis in logarithms is labelled at the powers of ten within it", () => {
     [0, "1"],
     [1, "10"],
   ]);
+});
+
+test("a short axis in logarithms is labelled between the powers of ten, too", () => {
+  const texts = (/** @type {[number, number]} */ ends) => logTicks(ends, String).map(([, x]) => x);
+  assert.deepEqual(texts([0.4, 1.8]), ["5", "10", "20", "50"]);
+  assert.deepEqual(texts([-1.6, 1.7]), ["0.1", "1", "10"]);
+});
+
+test("a line has heights between its points, and none beyond", () => {
+  const heights = [0, 1, 2, 3, 7, 8].map((x) => along([1, 3, 7], [10, 20, 0], x));
+  assert.deepEqual(heights, [null, 10, 15, 20, 0, null]);
+  assert.equal(along([], [], 1), null);
 });
 
 test("an axis that counts has its ends and few labels between", () => {

@@ -34,6 +34,21 @@ test("a control without effect counts as its default", () => {
   assert.deepEqual(canonical(spec, { ...state, pattern: "fixed" }), ["fixed", 4, []]);
 });
 
+test("members stand in the order of the options, and count for no frame", () => {
+  /** @type {Control} */
+  const control = {
+    name: "drawn",
+    kind: "members",
+    default: ["a", "b", "c"],
+    grid: [["a", "b", "c"]],
+    options: ["a", "b", "c"],
+  };
+  assert.deepEqual(parse(control, "c,a,c,x"), ["a", "c"]);
+  assert.deepEqual(parse(control, ""), []);
+  const toy = { ...spec, controls: [control] };
+  assert.deepEqual(canonical(toy, { drawn: ["b"] }), [["a", "b", "c"]]);
+});
+
 test("positions are whole, in range, in order, each once", () => {
   assert.deepEqual(positions(hubs, "5, 3 3;8 -1 x 0"), [0, 1, 3, 5]);
   assert.deepEqual(positions(hubs, "no number"), []);

@@ -55,6 +55,12 @@ export class Address {
     return entries(location.hash).length > 0;
   }
 
+  /** The address of the page with these values alone.
+   * @param {Record<string, any>} values */
+  of(values) {
+    return location.href.replace(/#.*/, "") + writeHash("", this.key, values);
+  }
+
   /** Browsers limit how often a page may do this, so a drag writes once, at its end.
    * @param {Record<string, any>} values */
   write(values) {

@@ -11,24 +11,35 @@ export function halfToNumber(bits) {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** Every half, by its bits. @type {Float32Array | null} */
+let halves = null;
+
+/** @param {number} bits */
+function half(bits) {
+  halves ??= Float32Array.from({ length: 1 << 16 }, (_, k) => halfToNumber(k));
+  return halves[bits];
+}
+
 /** `values` is what the coding stands for, cell by cell; sqrt8 keeps its codes (see `unroot`).
  * @param {string} coding @param {number[]} shape @param {Uint8Array} bytes @returns {Coded} */
 export function decode(coding, shape, bytes) {
   const size = shape.reduce((product, length) => product * length, 1);
   if (coding === "bits") {
     const values = new Uint8Array(size);
-    for (let k = 0; k < size; k++) values[k] = (bytes[k >> 3] >> (k & 7)) & 1;
+    for (let k = 0, at = 0; k < size; at++)
+      for (let byte = bytes[at], end = Math.min(size, k + 8); k < end; k++, byte >>= 1)
+        values[k] = byte & 1;
     return { coding, shape, bytes, values };
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (coding === "int32") {
-    const values = Int32Array.from({ length: size }, (_, k) => view.getInt32(4 * k, true));
+    const values = new Int32Array(size);
+    for (let k = 0; k < size; k++) values[k] = view.getInt32(4 * k, true);
     return { coding, shape, bytes, values };
   }
   if (coding === "float16") {
-    const values = Float32Array.from({ length: size }, (_, k) =>
-      halfToNumber(view.getUint16(2 * k, true)),
-    );
+    const values = new Float32Array(size);
+    for (let k = 0; k < size; k++) values[k] = half(view.getUint16(2 * k, true));
     return { coding, shape, bytes, values };
   }
   return { coding, shape, bytes, values: bytes };
@@ -41,10 +52,31 @@ export function row(array, k) {
   return array.values.subarray(k * length, (k + 1) * length);
 }
 
-/** The places of some values, the largest first, of equal ones the earliest.
- * @param {ArrayLike<number>} values */
-export const ranked = (values) =>
-  Array.from({ length: values.length }, (_, k) => k).sort((a, b) => values[b] - values[a] || a - b);
+/** The places of some values, the largest first, of equal ones the earliest; the first `most`.
+ * @param {ArrayLike<number>} values @param {number} [most] */
+export function ranked(values, most = values.length) {
+  /** @type {number[]} */
+  const found = [];
+  for (let k = 0; k < values.length; k++) {
+    if (found.length === most && !(values[k] > values[found[most - 1]])) continue;
+    let at = found.length < most ? found.length : most - 1;
+    for (; at > 0 && values[k] > values[found[at - 1]]; at--) found[at] = found[at - 1];
+    found[at] = k;
+  }
+  return found;
+}
+
+/** What is worked out once for an array.
+ * @template T @param {(array: Coded) => T} work */
+export function once(work) {
+  /** @type {WeakMap<Coded, T>} */
+  const known = new WeakMap();
+  return (/** @type {Coded} */ array) => {
+    const found = known.get(array) ?? work(array);
+    known.set(array, found);
+    return found;
+  };
+}
 
 /** @param {number} code */
 export const unroot = (code) => (code / 255) ** 2;

@@ -1,6 +1,6 @@
 // What every line chart is made of: axes, lines, dots, a marker, and a note below.
 
-import { node, setText, svg } from "./dom.mjs";
+import { node, setAttributes, setText, svg } from "./dom.mjs";
 
 /** @typedef {{ width: number, height: number, left: number, right: number, top: number, bottom: number }} Size */
 /** @typedef {(value: number) => number} Scale */
@@ -30,8 +30,7 @@ export function chart({ title, label = title, size, attributes = { role: "img" }
     picture,
     note,
   );
-  const write = (/** @type {string} */ content, /** @type {object} */ place) =>
-    parts.axes.append(svg("text", place, content));
+  let written = "";
 
   parts.level.style.display = "none";
 
@@ -41,49 +40,54 @@ export function chart({ title, label = title, size, attributes = { role: "img" }
     el,
     /** @param {string} text */
     say: (text) => setText(note, text),
-    /** Draws the axes anew.
+    /** Draws the axes.
      * @param {Scale} x @param {Scale} y @param {Tick[]} xTicks @param {Tick[]} yTicks @param {string} xLabel */
     scale(x, y, xTicks, yTicks, xLabel) {
-      parts.axes.replaceChildren();
+      /** @type {[tag: string, place: object, text: string][]} */
+      const wanted = [];
       for (const [value, text] of yTicks) {
-        parts.axes.append(svg("line", { x1: left, x2: width - right, y1: y(value), y2: y(value) }));
-        write(text, { x: left - 5, y: y(value) + 3.5, "text-anchor": "end" });
+        const at = y(value);
+        wanted.push(["line", { x1: left, x2: width - right, y1: at, y2: at }, ""]);
+        wanted.push(["text", { x: left - 5, y: at + 3.5, "text-anchor": "end" }, text]);
       }
+      const middle = { "text-anchor": "middle" };
       for (const [value, text] of xTicks)
-        write(text, { x: x(value), y: height - bottom + 14, "text-anchor": "middle" });
-      write(xLabel, { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" });
+        wanted.push(["text", { x: x(value), y: height - bottom + 14, ...middle }, text]);
+      const under = { x: (left + width - right) / 2, y: height - 4, ...middle };
+      wanted.push(["text", under, xLabel]);
+      const all = JSON.stringify(wanted);
+      if (all === written) return;
+      written = all;
+      parts.axes.replaceChildren(...wanted.map(([tag, place, text]) => svg(tag, place, text)));
     },
     /** A height to compare the lines with; none without one.
      * @param {number | null} y */
     level(y) {
       parts.level.style.display = y === null ? "none" : "";
       if (y === null) return;
-      parts.level.setAttribute("y1", y);
-      parts.level.setAttribute("y2", y);
+      setAttributes(parts.level, { y1: y, y2: y });
     },
     /** Draws lines of a colour each, with a dot each for `mark`. A look is "dashed" or "thin".
      * @param {[colour: string, d: string, look?: string][]} curves */
     draw(curves) {
-      const style = (/** @type {string} */ what, /** @type {string} */ colour) => ({
-        style: `${what}: var(--ax-${colour})`,
+      const fit = (/** @type {Element} */ group, /** @type {string} */ tag) => {
+        while (group.children.length > curves.length) group.lastChild?.remove();
+        while (group.children.length < curves.length) group.append(svg(tag));
+        return [...group.children];
+      };
+      const [lines, dots] = [fit(parts.lines, "path"), fit(parts.dots, "circle")];
+      curves.forEach(([colour, d, look], r) => {
+        const style = `stroke: var(--ax-${colour})`;
+        setAttributes(lines[r], { d, class: `ax-line-${look ?? "plain"}`, style });
+        setAttributes(dots[r], { r: 3.5, style: `fill: var(--ax-${colour})` });
       });
-      parts.lines.replaceChildren(
-        ...curves.map(([colour, d, look]) =>
-          svg("path", { d, class: `ax-line-${look ?? "plain"}`, ...style("stroke", colour) }),
-        ),
-      );
-      parts.dots.replaceChildren(
-        ...curves.map(([colour]) => svg("circle", { r: 3.5, ...style("fill", colour) })),
-      );
     },
     /** Moves the marker, and the dots on the lines.
      * @param {number} x @param {number[]} ys */
     mark(x, ys = []) {
-      parts.marker.setAttribute("x1", x);
-      parts.marker.setAttribute("x2", x);
+      setAttributes(parts.marker, { x1: x, x2: x });
       ys.forEach((y, r) => {
-        parts.dots.children[r].setAttribute("cx", x);
-        parts.dots.children[r].setAttribute("cy", y);
+        setAttributes(parts.dots.children[r], { cx: x, cy: y });
       });
     },
   };

@@ -1,6 +1,6 @@
 // All controls of an explorer, kept in line with its state, and its state with what there is.
 
-import { node, setText } from "./dom.mjs";
+import { node, setAttributes, setText } from "./dom.mjs";
 import { button, part as makePart } from "./inputs.mjs";
 import { isActive, same } from "./state.mjs";
 
@@ -28,7 +28,10 @@ export class ControlKit {
     /** @type {Part | null} */
     this.playing = null;
     this.timer = 0;
-    this.parts = source.spec.controls.map((control) => makePart(control, words, this));
+    // The view has the switches of members itself.
+    this.parts = source.spec.controls
+      .filter(({ kind }) => kind !== "members")
+      .map((control) => makePart(control, words, this));
     this.el = node(
       "div",
       { class: "ax-controls", role: "group", "aria-label": words("controls") },
@@ -88,16 +91,38 @@ export class ControlKit {
   show(part, value) {
     const { control, input } = part;
     if (control.kind === "toggle") input.checked = value;
-    else if (control.kind === "choice") input.selectedIndex = part.values.indexOf(value);
-    else if (control.kind === "positions") input.value = value.join(", ");
+    else if (control.kind === "choice") {
+      const place = part.values.indexOf(value);
+      if (input.selectedIndex !== place) input.selectedIndex = place;
+    } else if (control.kind === "positions") input.value = value.join(", ");
     else {
       const place = String(this.source.isLive ? value : part.values.indexOf(value));
       if (input.value !== place) input.value = place;
       const written = this.words.number(value);
       if (part.output) setText(part.output, written);
-      input.setAttribute("aria-valuetext", written);
+      setAttributes(input, { "aria-valuetext": written });
       this.dress(part);
     }
+  }
+
+  /** Every control and its value, in words: what stands on paper instead of them. */
+  said() {
+    return this.parts
+      .filter(({ control }) => isActive(control, this.state))
+      .map(({ control }) => {
+        const { label, options } = this.words.labels[control.name];
+        return `${label}: ${this.saidValue(control, options ?? [])}`;
+      })
+      .join(" · ");
+  }
+
+  /** @param {Control} control @param {string[]} options */
+  saidValue(control, options) {
+    const value = this.state[control.name];
+    if (control.kind === "choice") return options[control.options?.indexOf(value) ?? 0];
+    if (control.kind === "toggle") return options[Number(value)];
+    if (control.kind === "positions") return this.words.list(value) || this.words("none");
+    return this.words.number(value);
   }
 
   /** @param {Part} part @param {any[]} values */
@@ -124,11 +149,10 @@ export class ControlKit {
     const isPlaying = this.playing === part;
     const { label } = this.words.labels[part.control.name];
     setText(part.play, isPlaying ? "❚❚" : "▶");
-    part.play.setAttribute(
-      "aria-label",
-      this.words(isPlaying ? "pause_label" : "play_label", { label }),
-    );
-    part.play.setAttribute("aria-pressed", String(isPlaying));
+    setAttributes(part.play, {
+      "aria-label": this.words(isPlaying ? "pause_label" : "play_label", { label }),
+      "aria-pressed": String(isPlaying),
+    });
   }
 
   /** @param {Part} part */

@@ -27,5 +27,16 @@ export function svg(tag, attributes = {}, ...children) {
 /** Writes only what is new, so that nothing is laid out in vain.
  * @param {Element} el @param {string} text */
 export const setText = (el, text) => {
-  if (el.textContent !== text) el.textContent = text;
+  const { firstChild, lastChild } = el;
+  if (firstChild instanceof Text && firstChild === lastChild) {
+    if (firstChild.data !== text) firstChild.data = text;
+  } else if (el.textContent !== text) el.textContent = text;
 };
+
+/** @param {Element} el @param {Record<string, string | number>} attributes */
+export function setAttributes(el, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    const text = String(value);
+    if (el.getAttribute(name) !== text) el.setAttribute(name, text);
+  }
+}

@@ -3,7 +3,7 @@
 import { decode } from "./arrays.mjs";
 import { canonical } from "./state.mjs";
 
-/** @import { Control, Frame, Model, Source, Spec, State, Use, Wording } from "./types.d.ts" */
+/** @import { Control, Frame, Model, Source, Spec, State, Told, Use, Wording } from "./types.d.ts" */
 
 /** @typedef {{ key: string, state: State, use: Use, fail: (message: string) => void }} Wanted */
 
@@ -20,7 +20,7 @@ export class KernelSource {
     this.spec = spec;
     this.wording = wording;
     this.isLive = true;
-    /** @type {Map<string, Frame>} */
+    /** @type {Map<string, [Frame, Told]>} */
     this.cache = new Map();
     this.prefix = Math.random().toString(36).slice(2);
     this.count = 0;
@@ -49,7 +49,7 @@ export class KernelSource {
     const wanted = { key, state: { ...state }, use, fail };
     this.wanted = wanted;
     const known = this.cache.get(key);
-    if (known) use(known, state);
+    if (known) use(known[0], state, known[1]);
     else if (!this.asked || performance.now() - this.asked.at > PATIENCE) this.ask(wanted);
   }
 
@@ -67,18 +67,19 @@ export class KernelSource {
     const { key } = this.asked;
     const wanted = this.wanted;
     this.asked = null;
-    if (message.error === undefined) this.keep(key, message.arrays, buffers);
+    if (message.error === undefined) this.keep(key, message, buffers);
     else if (key === wanted.key) {
       wanted.fail(message.error);
       return;
     }
     const known = this.cache.get(wanted.key);
-    if (known) wanted.use(known, wanted.state);
+    if (known) wanted.use(known[0], wanted.state, known[1]);
     else this.ask(wanted);
   }
 
-  /** @param {string} key @param {[string, string, number[]][]} arrays @param {DataView[]} buffers */
-  keep(key, arrays, buffers) {
+  /** @param {string} key @param {{ arrays: [string, string, number[]][], told: [string, Told["values"]], words: Wording["words"] }} message @param {DataView[]} buffers */
+  keep(key, { arrays, told: [name, values], words }, buffers) {
+    Object.assign(this.wording.words, words);
     /** @type {Frame} */
     const frame = {};
     arrays.forEach(([name, coding, shape], k) => {
@@ -87,6 +88,6 @@ export class KernelSource {
     });
     const oldest = this.cache.keys().next().value;
     if (this.cache.size >= CACHE_SIZE && oldest !== undefined) this.cache.delete(oldest);
-    this.cache.set(key, frame);
+    this.cache.set(key, [frame, { name, values }]);
   }
 }

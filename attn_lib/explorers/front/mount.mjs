@@ -4,24 +4,35 @@ import { Address } from "./address.mjs";
 import { digest } from "./arrays.mjs";
 import { ControlKit } from "./controls.mjs";
 import { node, setText } from "./dom.mjs";
+import { isBroad } from "./layout.mjs";
 import { parse, same } from "./state.mjs";
-import { isDark, themeOf } from "./theme.mjs";
+import { isDark, isStark, themeOf } from "./theme.mjs";
+import { Voice } from "./voice.mjs";
 import { watch } from "./watch.mjs";
 import { speaker } from "./words.mjs";
 
-/** @import { Frame, MakeView, Pick, Source, State, Theme } from "./types.d.ts" */
+/** @import { Frame, MakeView, Pick, Source, State, Theme, Words } from "./types.d.ts" */
 
 /**
  * @typedef {object} Options
  * @property {State} start the values of the controls
  * @property {Address} [address] where the state is kept
+ * @property {(draw: () => void) => void} [later] when it is first drawn; at once, if nothing is said
  * @property {(name: string | null, state: State) => void} [onUser] told of what a reader's hand did; null: a reset
  */
 
 const PATIENCE = 400;
 
+/** What a picture is called: the heading that it stands under, where there is one.
+ * @param {HTMLElement} root @param {Words} words */
+function nameOf(root, words) {
+  const heading = root.closest("section")?.querySelector("h1, h2, h3, h4");
+  const label = heading?.firstChild?.textContent?.trim();
+  return label ? words("named", { label }) : words("picture");
+}
+
 /** @param {HTMLElement} root @param {Source} source @param {MakeView} makeView @param {Options} options */
-export function mount(root, source, makeView, { start, address, onUser }) {
+export function mount(root, source, makeView, { start, address, onUser, later = (job) => job() }) {
   const { spec } = source;
   const words = speaker(source.wording);
   const initial = { ...start };
@@ -37,15 +48,21 @@ export function mount(root, source, makeView, { start, address, onUser }) {
   let waiting = 0;
   let publishing = 0;
 
-  const status = node("p", { class: "ax-status", role: "status", "aria-live": "polite" });
-  const say = (/** @type {string} */ text) => setText(status, text);
+  const voice = new Voice(words, () => kit.playing !== null);
+  const say = (/** @type {string} */ text) => voice.say(text);
   const view = makeView({ facts: spec.facts, words, say, choose, put });
   let pick = view.start;
   const kit = new ControlKit({ source, state, words, onChange: changed, onReset: reset });
 
+  // Paper says how the controls are set, and the address that sets them so.
+  const settings = node("p", { class: "ax-print" });
+  const where = node("p", { class: "ax-print", translate: "no" });
+
   /** What tests read: which state is drawn, and digests of the arrays that it is drawn from. */
   function publish() {
     root.dataset.state = JSON.stringify(drawn);
+    setText(settings, kit.said());
+    sayWhere();
     root.dataset.pick = JSON.stringify(pick);
     root.dataset.digest = Object.entries(frame ?? {})
       .map(([name, array]) => `${name}:${digest(array)}`)
@@ -60,6 +77,7 @@ export function mount(root, source, makeView, { start, address, onUser }) {
 
   /** @param {Pick} next @param {boolean} isFirm whether to remember it */
   function choose(next, isFirm) {
+    voice.act();
     pick = next;
     if (isFirm) firm = next;
     point();
@@ -72,20 +90,36 @@ export function mount(root, source, makeView, { start, address, onUser }) {
     changed(name);
   }
 
-  function remember() {
-    if (!address) return;
+  /** What the page has otherwise. */
+  function values() {
     /** @type {Record<string, any>} */
-    const values = {};
+    const found = {};
     for (const { name } of spec.controls)
-      if (!same(state[name], initial[name])) values[name] = state[name];
-    if (firm) values.at = firm.filter((k) => k !== null).join(",");
-    address.write(values);
+      if (!same(state[name], initial[name])) found[name] = state[name];
+    if (firm) found.at = firm.filter((k) => k !== null).join(",");
+    return found;
+  }
+
+  function remember() {
+    address?.write(values());
+    sayWhere();
+  }
+
+  function sayWhere() {
+    if (!address) return;
+    const [first] = spec.controls;
+    const moved = values();
+    setText(
+      where,
+      address.of(Object.keys(moved).length ? moved : { [first.name]: state[first.name] }),
+    );
   }
 
   function repaint() {
     if (!frame || !theme) return;
     view.draw(frame, drawn, theme);
     point();
+    voice.summarize();
   }
 
   function draw() {
@@ -96,10 +130,11 @@ export function mount(root, source, makeView, { start, address, onUser }) {
     };
     source.frame(
       state,
-      (next, shown) => {
+      (next, shown, sentence) => {
         arrived();
         frame = next;
         drawn = { ...shown };
+        voice.told = view.correct?.(sentence, next, drawn) ?? sentence;
         repaint();
         clearTimeout(publishing);
         publishing = window.setTimeout(publish);
@@ -113,6 +148,7 @@ export function mount(root, source, makeView, { start, address, onUser }) {
 
   /** @param {string | null} name */
   function changed(name) {
+    voice.move();
     kit.sync();
     draw();
     remember();
@@ -134,8 +170,8 @@ export function mount(root, source, makeView, { start, address, onUser }) {
     for (const control of spec.controls)
       if (control.name in found) state[control.name] = parse(control, found[control.name]);
     const at = (found.at ?? "").split(",").filter(Boolean).map(Number);
-    const isWhole =
-      at.length === view.start.length || (at.length > 0 && view.start[at.length] === null);
+    const open = view.least ?? view.start.indexOf(null);
+    const isWhole = at.length === view.start.length || (open > 0 && at.length === open);
     if (isWhole && at.every((k, d) => Number.isInteger(k) && k >= 0 && k < view.limits[d]))
       pick = firm = view.limits.map((_, d) => at[d] ?? null);
   }
@@ -144,8 +180,10 @@ export function mount(root, source, makeView, { start, address, onUser }) {
     // No style sheet reaches a view that is not on the page yet, as JupyterLab makes them.
     if (!root.isConnected) return;
     const name = isDark() ? "dark" : "light";
-    if (theme && root.dataset.theme === name) return;
+    const contrast = isStark() ? "more" : "";
+    if (theme && root.dataset.theme === name && root.dataset.contrast === contrast) return;
     root.dataset.theme = name;
+    root.dataset.contrast = contrast;
     theme = themeOf(root);
     repaint();
   }
@@ -155,6 +193,7 @@ export function mount(root, source, makeView, { start, address, onUser }) {
     if (!theme) retheme();
     const width = root.clientWidth - 2 * parseFloat(getComputedStyle(root).paddingLeft) - 2;
     if (width <= 0) return;
+    root.classList.toggle("ax-broad", isBroad(width));
     view.layout(width);
     point();
   }
@@ -162,23 +201,33 @@ export function mount(root, source, makeView, { start, address, onUser }) {
   const data = [...root.children].filter((el) => el.tagName === "SCRIPT");
   // The words come last, so that a longer sentence moves nothing away from under the pointer; the
   // style sheet keeps them in sight.
-  root.replaceChildren(kit.el, node("div", {}, view.el, status), ...data);
-  root.classList.add("ax-live");
-  retheme();
-  load();
-  kit.sync();
-  layout();
-  draw();
-
-  const stop = watch(root, {
-    retheme,
-    layout,
-    readdress() {
-      if (!address || !Address.hasState()) return;
-      load();
-      kit.sync();
-      draw();
-    },
+  const rows = view.rows ? [view.rows.tools, view.rows.panel] : [];
+  root.setAttribute("role", "group");
+  root.setAttribute("aria-label", nameOf(root, words));
+  // Whoever comes to a picture hears what is chosen in it.
+  for (const picture of view.el.querySelectorAll("[role=application], [role=listbox]"))
+    picture.setAttribute("aria-describedby", voice.status.id);
+  const body = node("div", {}, view.el, voice.status, voice.live, ...rows, settings, where);
+  root.replaceChildren(voice.summary, kit.el, body, ...data);
+  root.classList.toggle("ax-columns", !!view.el.querySelector(".ax-column"));
+  let stop = () => {};
+  later(() => {
+    root.classList.add("ax-live");
+    retheme();
+    load();
+    kit.sync();
+    layout();
+    draw();
+    stop = watch(root, {
+      retheme,
+      layout,
+      readdress() {
+        if (!address || !Address.hasState()) return;
+        load();
+        kit.sync();
+        draw();
+      },
+    });
   });
 
   return {
@@ -194,6 +243,7 @@ export function mount(root, source, makeView, { start, address, onUser }) {
       kit.stop();
       clearTimeout(waiting);
       clearTimeout(publishing);
+      voice.stop();
       stop();
     },
   };

@@ -3,10 +3,18 @@
 import { decode } from "./arrays.mjs";
 import { canonical } from "./state.mjs";
 
-/** @import { Coded, Control, Frame, Place, Source, Spec, State, Use, Wording } from "./types.d.ts" */
+/** @import { Coded, Control, Filling, Frame, Place, Source, Spec, State, Told, Use, Wording } from "./types.d.ts" */
 
 /** What a block of frames starts with (`_pack.py`).
- * @typedef {{ spec: Spec, names: string[], arrays: Place[], states: [any[], number[]][] }} Header */
+ * @typedef {{ spec: Spec, names: string[], arrays: Place[], states: [any[], number[]][], sentences: string[][], told: [number, ...Filling[]][] }} Header */
+
+/** @param {string} text base64 */
+function bytes(text) {
+  const characters = atob(text);
+  const found = new Uint8Array(characters.length);
+  for (let k = 0; k < found.length; k++) found[k] = characters.charCodeAt(k);
+  return found;
+}
 
 /** @implements {Source} */
 export class PageSource {
@@ -17,23 +25,35 @@ export class PageSource {
     this.isLive = false;
     this.names = header.names;
     this.states = header.states;
+    this.sentences = header.sentences;
+    this.told = header.told;
+    this.places = header.arrays;
+    this.payload = payload;
     /** @type {Coded[]} */
-    this.arrays = header.arrays.map(([coding, shape, offset, length]) =>
-      decode(coding, shape, payload.subarray(offset, offset + length)),
-    );
-    this.frames = new Map(this.states.map(([values, places]) => [JSON.stringify(values), places]));
+    this.arrays = [];
+    this.indices = new Map(this.states.map(([values], k) => [JSON.stringify(values), k]));
     /** @type {Map<string, any[]>} */
     this.found = new Map();
   }
 
   /** @param {string} text base64 of a raw deflate stream @param {Wording} wording */
   static async open(text, wording) {
-    const packed = Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0));
+    const packed = bytes(text.trim());
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     const raw = await new Response(stream).arrayBuffer();
     const length = new DataView(raw).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(raw, 4, length)));
     return new PageSource(header, new Uint8Array(raw, 4 + length), wording);
+  }
+
+  /** The array at a place, decoded when it is first asked for.
+   * @param {number} k */
+  array(k) {
+    if (!this.arrays[k]) {
+      const [coding, shape, offset, length] = this.places[k];
+      this.arrays[k] = decode(coding, shape, this.payload.subarray(offset, offset + length));
+    }
+    return this.arrays[k];
   }
 
   /** The values that the page carries, given those of the controls before this one.
@@ -55,12 +75,21 @@ export class PageSource {
 
   /** @param {State} state @param {Use} use */
   frame(state, use) {
-    const places = this.frames.get(JSON.stringify(canonical(this.spec, state))) ?? [];
+    const at = this.indices.get(JSON.stringify(canonical(this.spec, state)));
+    if (at === undefined) return;
+    const [, places] = this.states[at];
+    const [sentence, ...fillings] = this.told[at];
     /** @type {Frame} */
     const frame = {};
     this.names.forEach((name, k) => {
-      frame[name] = this.arrays[places[k]];
+      frame[name] = this.array(places[k]);
     });
-    use(frame, state);
+    const [name, ...holes] = this.sentences[sentence];
+    /** @type {Told["values"]} */
+    const values = {};
+    holes.forEach((hole, k) => {
+      values[hole] = fillings[k];
+    });
+    use(frame, state, { name, values });
   }
 }

@@ -1,6 +1,6 @@
 // Bars in falling order, a line at the last one that is kept; a bar can be pointed at.
 
-import { node, setText, svg } from "./dom.mjs";
+import { node, setAttributes, setText, svg } from "./dom.mjs";
 import { clamp } from "./numbers.mjs";
 
 /** @import { Scale } from "./chart.mjs" */
@@ -15,6 +15,7 @@ export class RankedBars {
     const step = (width - left - right) / count;
     this.words = words;
     this.base = 0;
+    this.ends = [0, 0];
     /** @type {Scale} */
     this.y = (value) => value;
     this.title = node("div", { class: "ax-small-title" });
@@ -47,6 +48,8 @@ export class RankedBars {
   /** The axis, from `low` to `high`; it stays while the bars change.
    * @param {number} low @param {number} high */
   scale(low, high) {
+    if (this.ends[0] === low && this.ends[1] === high) return;
+    this.ends = [low, high];
     const { width, height, left, right, top, bottom } = SIZE;
     this.y = (/** @type {number} */ value) =>
       height - bottom - ((value - low) / (high - low || 1)) * (height - top - bottom);
@@ -70,14 +73,13 @@ export class RankedBars {
     setText(this.note, note);
     this.bars.forEach((bar, rank) => {
       const y = this.y(values[rank]);
-      bar.setAttribute("y", y);
-      bar.setAttribute("height", Math.max(0.5, this.base - y));
-      bar.setAttribute(
-        "class",
-        `${rank < kept ? "ax-kept" : "ax-dropped"}${rank === marked ? " ax-marked" : ""}`,
-      );
+      setAttributes(bar, {
+        y,
+        height: Math.max(0.5, this.base - y),
+        class: `${rank < kept ? "ax-kept" : "ax-dropped"}${rank === marked ? " ax-marked" : ""}`,
+      });
     });
-    this.line.setAttribute("y1", this.y(values[kept - 1]));
-    this.line.setAttribute("y2", this.y(values[kept - 1]));
+    const threshold = this.y(values[kept - 1]);
+    setAttributes(this.line, { y1: threshold, y2: threshold });
   }
 }

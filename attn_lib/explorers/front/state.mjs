@@ -13,7 +13,7 @@ export const isActive = (control, state) =>
  * @param {Spec} spec @param {State} state */
 export function canonical(spec, state) {
   const counts = (/** @type {Control} */ control) =>
-    control.kind !== "positions" && isActive(control, state);
+    control.kind !== "positions" && control.kind !== "members" && isActive(control, state);
   return spec.controls.map((control) => (counts(control) ? state[control.name] : control.default));
 }
 
@@ -24,11 +24,16 @@ export function positions(control, text) {
   return [...found].filter((k) => k < (control.count ?? 0)).sort((a, b) => a - b);
 }
 
+/** Those of the options that are named, in their order.
+ * @param {string[]} options @param {string[]} names */
+export const members = (options, names) => options.filter((option) => names.includes(option));
+
 /** The value of a control in a text.
  * @param {Control} control @param {string} text */
 export function parse(control, text) {
   if (control.kind === "toggle") return text === "true";
   if (control.kind === "positions") return positions(control, text);
+  if (control.kind === "members") return members(control.options ?? [], text.split(","));
   const value = typeof control.default === "number" ? Number(text) : text;
   return Number.isNaN(value) ? control.default : value;
 }

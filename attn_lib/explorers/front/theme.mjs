@@ -4,17 +4,34 @@
 
 /** @typedef {[red: number, green: number, blue: number]} Colour */
 
+/** What the system says of colours, by which a picture is drawn. */
+export const SYSTEM = [
+  "(prefers-color-scheme: dark)",
+  "(prefers-contrast: more)",
+  "(forced-colors: active)",
+];
+
+const asked = (/** @type {string} */ query) => matchMedia(query).matches;
+
 export function isDark() {
   const html = document.documentElement;
+  // Then the system gives the page its colours, whatever theme it has chosen.
+  if (asked("(forced-colors: active)")) return asked("(prefers-color-scheme: dark)");
   if (html.dataset.theme === "dark" || html.dataset.theme === "light")
     return html.dataset.theme === "dark";
   if (html.getAttribute("theme") === "dark") return true;
   const jupyter = document.body.dataset.jpThemeLight;
   if (jupyter !== undefined) return jupyter === "false";
   const code = document.body.dataset.vscodeThemeKind;
-  if (code !== undefined) return code.includes("dark");
-  return matchMedia("(prefers-color-scheme: dark)").matches;
+  if (code !== undefined) return code.includes("dark") || code === "vscode-high-contrast";
+  return asked("(prefers-color-scheme: dark)");
 }
+
+/** Whether lines and letters must stand out as far as they can. */
+export const isStark = () =>
+  (document.body.dataset.vscodeThemeKind ?? "").includes("high-contrast") ||
+  asked("(prefers-contrast: more)") ||
+  asked("(forced-colors: active)");
 
 /** @param {string} hex @returns {Colour} */
 export function rgb(hex) {
@@ -43,6 +60,19 @@ export function ink(colour) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.2 ? "#101418" : "#ffffff";
 }
 
+/** A table made once for the same names.
+ * @param {(names: string[]) => Uint32Array} make */
+function kept(make) {
+  /** @type {Map<string, Uint32Array>} */
+  const found = new Map();
+  return (/** @type {string[]} */ names) => {
+    const key = names.join();
+    const table = found.get(key) ?? make(names);
+    found.set(key, table);
+    return table;
+  };
+}
+
 /** The colours that the style sheet gives an element now.
  * @param {Element} root @returns {Theme} */
 export function themeOf(root) {
@@ -62,8 +92,8 @@ export function themeOf(root) {
     ramp: Uint32Array.from(ramp, pack32),
     rampStyle: ramp.map((colour) => `rgb(${colour.join(",")})`),
     rampInk: ramp.map(ink),
-    blend: (names) => Uint32Array.from(along(names), pack32),
-    table: (names) => Uint32Array.from(names, (name) => pack32(rgb(hex(name)))),
+    blend: kept((names) => Uint32Array.from(along(names), pack32)),
+    table: kept((names) => Uint32Array.from(names, (name) => pack32(rgb(hex(name))))),
   };
 }
 

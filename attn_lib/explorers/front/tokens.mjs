@@ -1,6 +1,6 @@
 // A passage whose tokens can be pointed at and shaded.
 
-import { node } from "./dom.mjs";
+import { node, setAttributes } from "./dom.mjs";
 import { isModified, OWN_KEYS } from "./keys.mjs";
 import { clamp } from "./numbers.mjs";
 
@@ -19,7 +19,11 @@ export class TokenStrip {
   constructor({ tokens, label, onPick, onToggle = () => {} }) {
     this.onPick = onPick;
     this.pick = 0;
+    /** @type {number | null} */
+    this.other = null;
     const prefix = `ax-${Math.random().toString(36).slice(2)}`;
+    /** The colours that each token has now. @type {string[]} */
+    this.colours = [];
     this.items = tokens.map(([text, joins], k) => {
       const item = node("span", {
         class: joins ? "ax-token ax-joins" : "ax-token",
@@ -77,23 +81,37 @@ export class TokenStrip {
   /** @param {ArrayLike<number>} codes a token's place on the theme's ramp, from `start` on
    * @param {number} start @param {Theme} theme @param {number} pick @param {number | null} [other] */
   shade(codes, start, theme, pick, other) {
-    this.items[this.pick].setAttribute("aria-selected", "false");
-    this.pick = pick;
     this.items.forEach((item, k) => {
       const code = codes[start + k];
-      item.style.backgroundColor = theme.rampStyle[code];
-      item.style.color = theme.rampInk[code];
-      item.classList.toggle("ax-query", k === pick);
-      item.classList.toggle("ax-key", k === other);
+      const paper = theme.rampStyle[code];
+      if (paper !== this.colours[k]) {
+        this.colours[k] = paper;
+        item.style.backgroundColor = paper;
+        item.style.color = theme.rampInk[code];
+      }
     });
-    this.items[pick].setAttribute("aria-selected", "true");
-    this.el.setAttribute("aria-activedescendant", this.items[pick].id);
+    this.choosing(this.pick, this.other, false);
+    this.choosing(pick, other ?? null, true);
+    this.pick = pick;
+    this.other = other ?? null;
+    setAttributes(this.el, { "aria-activedescendant": this.items[pick].id });
   }
 
-  /** Set apart the tokens for which `isSo(k)`.
-   * @param {(k: number) => boolean} isSo */
-  distinguish(isSo) {
-    for (const [k, item] of this.items.entries()) item.classList.toggle("ax-hub", isSo(k));
+  /** @param {number} pick @param {number | null} other @param {boolean} isSo */
+  choosing(pick, other, isSo) {
+    this.items[pick].classList.toggle("ax-query", isSo);
+    this.items[pick].setAttribute("aria-selected", String(isSo));
+    if (other !== null) this.items[other].classList.toggle("ax-key", isSo);
+  }
+
+  /** Set apart the tokens for which `isSo(k)`, by look and by name.
+   * @param {(k: number) => boolean} isSo @param {(k: number) => string} named */
+  distinguish(isSo, named) {
+    for (const [k, item] of this.items.entries()) {
+      item.classList.toggle("ax-hub", isSo(k));
+      if (isSo(k)) item.setAttribute("aria-label", named(k));
+      else item.removeAttribute("aria-label");
+    }
   }
 
   /** @param {(k: number) => boolean} isFaint */

@@ -1,5 +1,7 @@
 // The shapes that the modules pass to each other. Checked by `tsc`, and in no bundle.
 
+import type { RowTable } from "./row_table.mjs";
+
 /** An array as it travelled: its bytes, and what they stand for. sqrt8 and signed codes stay codes. */
 export interface Coded {
   coding: string;
@@ -15,7 +17,7 @@ export type Frame = Record<string, Coded>;
 /** Where a coded array lies: coding, shape, and its stretch of the payload. */
 export type Place = [coding: string, shape: number[], offset: number, length: number];
 
-export type Value = boolean | number | string | number[];
+export type Value = boolean | number | string | number[] | string[];
 
 /** The values of the controls, by name. */
 export type State = Record<string, any>;
@@ -23,7 +25,7 @@ export type State = Record<string, any>;
 /** A control, less its words (`_controls.py`). */
 export interface Control {
   name: string;
-  kind: "range" | "choice" | "toggle" | "positions";
+  kind: "range" | "choice" | "toggle" | "positions" | "members";
   default: any;
   grid: any[];
   when?: Record<string, Value[]>;
@@ -69,11 +71,29 @@ export interface Words {
   decimals(x: number, digits: number): string;
   number(x: number): string;
   list(items: string[]): string;
+  /** A message filled with what travelled beside a frame. */
+  tell(name: string, values: Record<string, Filling>): string;
+  /** The holes of a message. */
+  holes(name: string): string[];
   labelled(label: string, help: string): string;
   labels: Record<string, Labels>;
 }
 
-export type Use = (frame: Frame, state: State) => void;
+/** What fills a hole of a summary: text, a count, a number with its decimals, or where a word stands. */
+export type Filling =
+  | string
+  | number
+  | [value: number, digits: number]
+  | { word: string }
+  | { option: [control: string, place: number] };
+
+/** What a state comes to: the name of a message, and what fills its holes. */
+export interface Told {
+  name: string;
+  values: Record<string, Filling>;
+}
+
+export type Use = (frame: Frame, state: State, told: Told) => void;
 
 /** Where frames come from: the page, or a kernel. */
 export interface Source {
@@ -116,6 +136,12 @@ export interface View {
   layout(width: number): void;
   draw(frame: Frame, state: State, theme: Theme): void;
   point(pick: Pick, frame: Frame, state: State, theme: Theme): void;
+  /** Its rows in words. */
+  rows?: RowTable;
+  /** How many places of a pick an address must name; all that are not null at the start, if left out. */
+  least?: number;
+  /** What no frame can know, since a page cannot carry it, put right in its summary. */
+  correct?(told: Told, frame: Frame, state: State): Told;
 }
 
 export type MakeView = (kit: Kit) => View;

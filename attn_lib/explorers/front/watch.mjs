@@ -1,11 +1,13 @@
 // What happens around an explorer: another theme, another width, another address.
 
+import { SYSTEM } from "./theme.mjs";
+
 /** Calls back until the function that it returns is called.
  * @param {Element} root @param {{ retheme: () => void, layout: () => void, readdress: () => void }} then */
 export function watch(root, { retheme, layout, readdress }) {
   const stop = new AbortController();
   const { signal } = stop;
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", retheme, { signal });
+  for (const query of SYSTEM) matchMedia(query).addEventListener("change", retheme, { signal });
   window.addEventListener("resize", layout, { signal });
   window.addEventListener("hashchange", readdress, { signal });
   const themes = new MutationObserver(retheme);

@@ -1,7 +1,7 @@
 // Sentences and numbers in a language. Every word comes from Python (`words.py`); what fills a
 // template is text and never markup.
 
-/** @import { Message, Values, Wording, Words } from "./types.d.ts" */
+/** @import { Filling, Message, Values, Wording, Words } from "./types.d.ts" */
 
 /** The form of a message for the number in its hole `by`.
  * @param {Message} message @param {Values} values @param {Intl.PluralRules} rules */
@@ -20,13 +20,28 @@ export const fill = (template, values) =>
 /** @param {Wording} wording @returns {Words} */
 export function speaker({ language, words, labels }) {
   const rules = new Intl.PluralRules(language);
-  const wholes = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
   const short = new Intl.NumberFormat(language, { maximumFractionDigits: 4, useGrouping: false });
-  /** @type {Map<number, Intl.NumberFormat>} */
-  const fixed = new Map();
 
   const minus = (/** @type {string} */ text) => text.replace("-", "−");
-  const whole = (/** @type {number} */ x) => minus(wholes.format(x));
+
+  /** What writes numbers with so many decimals, thousands set apart or not.
+   * @param {boolean} useGrouping */
+  function writer(useGrouping) {
+    /** @type {Map<number, Intl.NumberFormat>} */
+    const formats = new Map();
+    return (/** @type {number} */ x, /** @type {number} */ digits) => {
+      let format = formats.get(digits);
+      if (!format) {
+        const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+        format = new Intl.NumberFormat(language, { ...places, useGrouping });
+        formats.set(digits, format);
+      }
+      return minus(format.format(x));
+    };
+  }
+  const rounded = writer(true);
+  const decimals = writer(false);
+  const whole = (/** @type {number} */ x) => rounded(x, 0);
   const number = (/** @type {number} */ x) => minus(short.format(x));
   const text = (/** @type {string | number} */ value) =>
     typeof value === "number" ? number(value) : value;
@@ -39,20 +54,30 @@ export function speaker({ language, words, labels }) {
     return fill(form(words[name], values, rules), filled);
   }
 
+  /** @param {Filling} value */
+  function filling(value) {
+    if (typeof value === "string") return value;
+    if (typeof value === "number") return rounded(value, 0);
+    if (Array.isArray(value)) return rounded(...value);
+    if ("word" in value) return speak(value.word);
+    const [control, place] = value.option;
+    return labels[control].options?.[place] ?? "";
+  }
+
   return Object.assign(speak, {
     labels,
+    /** @param {string} name @param {Record<string, Filling>} values */
+    tell(name, values) {
+      const counts = /** @type {Values} */ (values);
+      const texts = Object.entries(values).map(([hole, value]) => [hole, filling(value)]);
+      return fill(form(words[name], counts, rules), Object.fromEntries(texts));
+    },
+    /** @param {string} name */
+    holes: (name) =>
+      [...form(words[name], {}, rules).matchAll(/\{(\w+)\}/g)].map(([, hole]) => hole),
     whole,
     number,
-    /** @param {number} x @param {number} digits */
-    decimals(x, digits) {
-      let format = fixed.get(digits);
-      if (!format) {
-        const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-        format = new Intl.NumberFormat(language, { ...places, useGrouping: false });
-        fixed.set(digits, format);
-      }
-      return minus(format.format(x));
-    },
+    decimals,
     /** @param {string[]} items */
     list: (items) => items.join(speak("comma")),
     /** @param {string} label @param {string} help */
