@@ -10,6 +10,8 @@ PYTHON ?= $(shell for name in python3.12 python3.13 python3.11 python3 python; d
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
 	then echo $$name; break; fi; done)
 PORT ?= 8000
+# How many tests run side by side.
+JOBS ?= auto
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -23,10 +25,12 @@ TOOLS := node_modules/.made
 BIOME := $(NODE) node_modules/@biomejs/biome/bin/biome
 TSC := $(NODE) node_modules/typescript/bin/tsc
 
-.PHONY: help env book test soak bench pages tasks stable notebooks serve browser front front-check clean
+.PHONY: help env book pdf zip test soak bench pages tasks stable loading notebooks serve browser front front-check clean
 
 help:
 	@echo 'make book       build the book into $(HTML)'
+	@echo 'make pdf        print the whole book as one PDF, _build/inside-the-transformer.pdf'
+	@echo 'make zip        pack the built book into one file to carry, _build/inside-the-transformer.zip'
 	@echo 'make serve      open the built book at http://127.0.0.1:$(PORT) (PORT=... for another)'
 	@echo 'make test       build the book and run all tests'
 	@echo 'make soak       run the tests that take long, such as those that need a C++ compiler'
@@ -35,6 +39,7 @@ help:
 	@echo 'make bench      measure every mechanism beside its peers (ARGS=--resume goes on where it stopped)'
 	@echo 'make pages      train again what the chapters train, where their cells have changed'
 	@echo 'make tasks      train every mechanism on small tasks, and go on where it stopped (ARGS=--jobs=2 for two at a time)'
+	@echo 'make loading    measure how pages load on a slow processor, into benchmarks/results'
 	@echo 'make stable     print what the chapters print otherwise with other threads or processors (ARGS=04 for one)'
 	@echo 'make env        make $(VENV), the environment that all of these use'
 	@echo 'make clean      remove what the other targets built, except $(VENV)'
@@ -66,10 +71,18 @@ serve: $(STAMP) | $(HTML)/index.html
 	@echo 'The book is at http://127.0.0.1:$(PORT)/ (Ctrl+C stops)'
 	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(HTML) $(PORT)
 
+pdf: book browser
+	@echo '== Printing the book (a few minutes)'
+	$(RUN) -m book._ext.make_pdf
+
+zip: book
+	$(RUN) -m book._ext.make_zip
+
 test: book browser $(TOOLS)
 	@echo '== Running the tests'
 	$(NODE) --test 'tests/front/*.test.mjs'
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m 'not alone' --numprocesses $(JOBS) --dist worksteal
+	$(RUN) -m pytest -m alone
 
 soak: $(STAMP)
 	$(RUN) -m pytest --soak $(ARGS)
@@ -97,6 +110,9 @@ notebooks: $(STAMP)
 
 bench: $(STAMP)
 	$(RUN) -m benchmarks $(ARGS)
+
+loading: $(STAMP) browser | $(HTML)/index.html
+	$(RUN) -m benchmarks.loading --output benchmarks/results/loading.json
 
 pages: $(STAMP)
 	$(RUN) -m benchmarks.pages --stale $(ARGS)

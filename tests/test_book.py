@@ -9,9 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 import yaml
+from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -21,7 +23,10 @@ import bilingual_titles  # noqa: E402
 import book_style  # noqa: E402
 import execution_cache  # noqa: E402
 import lighten_images  # noqa: E402
+import mathml  # noqa: E402
+import mend_markup  # noqa: E402
 import notebook_buttons  # noqa: E402
+import one_style_sheet  # noqa: E402
 import prerender_math  # noqa: E402
 import trim_theme  # noqa: E402
 
@@ -222,11 +227,79 @@ def test_hard_formulas_are_set() -> None:
     assert rendered.errors == {}
     assert rendered.html.keys() == set(HARD.items())
     for markup in rendered.html.values():
-        assert markup.count("<mjx-container") == 1
-        assert markup.count("<math ") == 1
+        assert markup.count("<math") == 1
         assert "merror" not in markup
-    assert "MathJax_Main-Regular.woff" in rendered.css
-    assert "http" not in rendered.css
+        assert "http" not in markup
+
+
+# What browsers draw of MathML: https://www.w3.org/TR/mathml-core/#mathml-elements-and-attributes
+CORE_ELEMENTS = {
+    *("math", "mi", "mn", "mo", "mtext", "mspace", "mrow", "mfrac", "msqrt", "mstyle"),
+    *("msub", "msup", "msubsup", "munder", "mover", "munderover", "mtable", "mtr", "mtd"),
+}
+CORE_ATTRIBUTES = {
+    *("accent", "accentunder", "class", "depth", "display", "displaystyle", "form", "height"),
+    *("lspace", "mathvariant", "maxsize", "minsize", "movablelimits", "rspace", "scriptlevel"),
+    *("stretchy", "symmetric", "width"),
+}
+
+
+def test_formulas_keep_to_what_browsers_draw() -> None:
+    pages = sorted((ROOT / "_build" / "html" / "book").glob("*.html"))
+    if not pages:
+        pytest.skip("the book is not built: run `make book` first")
+    formulas = set()
+    for page in pages:
+        formulas |= set(re.findall(r"<math.*?</math>", page.read_text(encoding="utf-8")))
+    assert len(formulas) > 1000
+    for formula in formulas:
+        for element in ElementTree.fromstring(formula).iter():
+            assert element.tag in CORE_ELEMENTS, formula
+            assert element.attrib.keys() <= CORE_ATTRIBUTES, formula
+            assert element.get("mathvariant", "normal") == "normal", formula
+
+
+@pytest.mark.parametrize(
+    ("tex", "drawn"),
+    [
+        (r"\mathbf{A1}", "𝐀𝟏"),
+        (r"\mathbb{R}", "ℝ"),
+        (r"\mathcal{L}\mathcal{G}", "ℒ𝒢"),
+        (r"\boldsymbol{\omega}", "𝝎"),
+        (r"\mathfrak{g}", "𝔤"),
+        (r"\mathrm{LN}", "LN"),
+    ],
+)
+def test_alphabets_become_characters(tex: str, drawn: str) -> None:
+    (markup,) = prerender_math.render([(tex, False)]).html.values()
+    assert "".join(ElementTree.fromstring(markup).itertext()) == drawn
+
+
+@pytest.mark.parametrize(
+    ("tex", "spaces"),
+    [
+        (r"2 \log n", ["0.167em", "0.167em"]),
+        (r"\log(n)", []),
+        (r"\cos a \sin b", ["0.167em", "0.167em", "0.167em"]),
+        (r"(1 - u) \cos u", ["0.167em", "0.167em"]),
+        (r"a \, b", ["0.167em"]),
+    ],
+)
+def test_names_of_functions_keep_their_distance(tex: str, spaces: list[str]) -> None:
+    (markup,) = prerender_math.render([(tex, False)]).html.values()
+    found = [element.get("width") for element in ElementTree.fromstring(markup).iter("mspace")]
+    assert found == spaces
+
+
+def test_a_sign_after_a_relation_is_no_subtraction() -> None:
+    (markup,) = prerender_math.render([("a = -b - (-c) - d", False)]).html.values()
+    forms = [e.get("form") for e in ElementTree.fromstring(markup).iter("mo") if e.text == "−"]
+    assert forms == ["prefix", None, "prefix", None]
+
+
+def test_an_unknown_alphabet_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^mathvariant must be one of .*, got 'looped'"):
+        mathml.core('<math><mi mathvariant="looped">x</mi></math>')
 
 
 def test_unreadable_formula_is_reported_and_the_others_are_set() -> None:
@@ -237,22 +310,32 @@ def test_unreadable_formula_is_reported_and_the_others_are_set() -> None:
     assert set(rendered.html) == {("x", False)}
 
 
-def test_characters_reads_escapes_and_plain_text() -> None:
-    css = r'.a::before { content: "\221A"; } .b::before { content: "x"; } .c { content: "\""; }'
-    assert prerender_math.characters(css) == {0x221A, ord("x"), ord('"')}
+def test_characters_of_a_formula_are_those_that_are_drawn() -> None:
+    found = mathml.characters(
+        "<math><msqrt><mi>x</mi></msqrt><mi>log</mi><mn>2</mn><mtext>注</mtext></math>"
+    )
+    assert set(map(chr, found)) == set("√x𝑥log2")
 
 
-def test_fonts_are_cut_to_the_characters_in_use(tmp_path: Path) -> None:
+def test_the_font_is_cut_to_the_characters_in_use(tmp_path: Path) -> None:
     from fontTools.ttLib import TTFont
 
-    source = prerender_math.mathjax_folder() / "output" / "chtml" / "fonts" / "woff-v2"
-    prerender_math.write_fonts(source, tmp_path, {ord("x"), ord("+")})
-    assert {path.name for path in tmp_path.iterdir()} == {
-        path.name for path in source.glob("*.woff")
-    }
-    cut = tmp_path / "MathJax_Main-Regular.woff"
-    assert TTFont(cut).getBestCmap().keys() == {ord("x"), ord("+")}
-    assert cut.stat().st_size < 3000
+    points = set(map(ord, "x𝑥+√"))
+    path = tmp_path / "font.woff"
+    prerender_math.write_font(path, points)
+    font = TTFont(path)
+    assert font.getBestCmap().keys() == points
+    assert "MATH" in font
+    assert "SIL Open Font License" in font["name"].getDebugName(13)
+    assert path.stat().st_size < 12_000
+    first = path.read_bytes()
+    prerender_math.write_font(path, points)
+    assert path.read_bytes() == first
+
+
+def test_a_character_that_the_font_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExtensionError, match=r"STIXTwoMath-Regular\.ttf has no 注"):
+        prerender_math.write_font(tmp_path / "font.woff", {ord("x"), ord("注")})
 
 
 # Header buttons and the theme's files
@@ -270,22 +353,81 @@ def test_colab_opens_github_alone(url: str) -> None:
 
 
 def test_unused_scripts_stay_off_a_page_but_not_off_the_search() -> None:
-    scripts = ["_static/searchtools.js", "_static/design-tabs.js", "_static/book.js"]
+    scripts = ["_static/searchtools.js", "_static/scripts/bootstrap.js", "_static/book.js"]
     for page, left in [("book/intro", scripts[2:]), ("search", [scripts[0], scripts[2]])]:
         context = {"script_files": list(scripts)}
         trim_theme.leave_out_scripts(None, page, "page.html", context, None)
         assert context["script_files"] == left
 
 
-def test_icon_rules_leave_the_style_sheet_and_others_stay(tmp_path: Path) -> None:
-    sheet = tmp_path / "_static" / "styles" / "theme.css"
-    sheet.parent.mkdir(parents=True)
-    icons = (
-        '.fa-a:before,.fa-b:before{content:"\\f0c9"}@font-face{font-family:"Font Awesome 7 Free"}'
-    )
-    sheet.write_text(f".fade{{opacity:0}}{icons}.fa-spin{{--fa-x:1}}", encoding="utf-8")
-    trim_theme.remove_files(SimpleNamespace(outdir=str(tmp_path)), None)
-    assert sheet.read_text(encoding="utf-8") == ".fade{opacity:0}.fa-spin{--fa-x:1}"
+def test_code_without_a_colour_of_its_own_is_in_no_element() -> None:
+    line = '<span class="n">x</span><span class="w"> </span><span class="o">=</span>'
+    context = {"body": f'{line}<span class="nb">len</span><span class="p">(</span>'}
+    trim_theme.leave_plain_code(None, "book/x", "page.html", context, None)
+    assert context["body"] == 'x <span class="o">=</span><span class="nb">len</span>('
+
+
+USED = {"a", "b", "main"}
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        (".a{top:0}.c{top:1px}", ".a{top:0}"),
+        (".a .c, .b > .a:hover{top:0}", ".b > .a:hover{top:0}"),
+        ("#main{top:0}#side{top:0}", "#main{top:0}"),
+        (".a:not(.c){top:0}", ".a:not(.c){top:0}"),
+        (".a:is(.b,.c){top:0}.d:is(.b){top:0}", ".a:is(.b,.c){top:0}"),
+        ("p[lang|=zh]{top:0}", "p[lang|=zh]{top:0}"),
+        ("@media print{.c{top:0}}", ""),
+        ("@media print{.c{top:0}.a{top:0}}", "@media print{.a{top:0}}"),
+        ("@keyframes x{from{top:0}50.5%{top:1px}}", "@keyframes x{from{top:0}50.5%{top:1px}}"),
+        ('@font-face{font-family:"Font Awesome 7"}', ""),
+        ('@import "../basic.css";@charset "utf-8";.a{top:0}', ".a{top:0}"),
+        ("/* said */.a{top:0}", ".a{top:0}"),
+    ],
+)
+def test_rules_that_no_page_needs_leave_the_sheet(written: str, left: str) -> None:
+    whole = one_style_sheet.sheet([written], USED)
+    assert whole == f"{left}\n{book_style.style_sheet()}"
+
+
+LONG = "x" * 77
+
+
+@pytest.mark.parametrize(
+    ("written", "mended"),
+    [
+        ('<summary aria-label="Toggle hidden content">', "<summary>"),
+        ('<div id="a" role="doc-biblioentry">', '<div id="a">'),
+        ("<pre>short\nlines</pre>", "<pre>short\nlines</pre>"),
+        (f"<pre>a\n{LONG}</pre>", f'<pre tabindex="0">a\n{LONG}</pre>'),
+        (f"<pre><b>{LONG[1:]}</b></pre>", f"<pre><b>{LONG[1:]}</b></pre>"),
+        ("<pre>" + "&lt;" * 40 + "</pre>", "<pre>" + "&lt;" * 40 + "</pre>"),
+        (
+            '<button title="Toggle primary sidebar" data-bs-placement="bottom">',
+            '<button aria-label="Contents of the book">',
+        ),
+    ],
+)
+def test_markup_is_mended_once(written: str, mended: str) -> None:
+    assert mend_markup.mend(written) == mended
+    assert mend_markup.mend(mended) == mended
+
+
+def test_words_of_pages_and_scripts_are_in_use(tmp_path: Path) -> None:
+    page, script = tmp_path / "a.html", tmp_path / "a.js"
+    page.write_text('<p class="a b-c" id="main">d</p>', encoding="utf-8")
+    script.write_text('node.classList.add("is-open")', encoding="utf-8")
+    assert one_style_sheet.words_in_use([page], []) == {"a", "b-c", "main"}
+    assert "is-open" in one_style_sheet.words_in_use([], [script])
+
+
+def test_a_page_loads_one_sheet_and_the_explorers() -> None:
+    context = {"css_files": ["_static/pygments.css", "_static/explorers.css"]}
+    one_style_sheet._name_the_sheet(None, "book/x", "page.html", context, None)
+    assert context["css_files"] == ["_static/explorers.css"]
+    assert re.fullmatch(r"book\.css\?v=[0-9a-f]{8}", context["book_sheet"])
 
 
 def test_pictures_are_packed_without_losing_a_pixel(tmp_path: Path) -> None:

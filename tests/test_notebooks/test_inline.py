@@ -42,6 +42,7 @@ def test_what_needs_no_translation_is_copied_to_the_letter(place):
         ("eq", "here", "(1)"),
         ("doc", "01-other", "[Other](01-other.ipynb)"),
         ("doc", "that </book/01-other>", "[that](01-other.ipynb)"),
+        ("minutes", "01-other", "0 + 0"),
     ],
 )
 def test_roles(place, name, content, expected):
@@ -58,6 +59,7 @@ def test_roles(place, name, content, expected):
         ("eq", "book/00-page", "'book/00-page' is not an equation"),
         ("doc", "x", "there is no page 'x'"),
         ("term", "x", "the glossary has no term 'x'"),
+        ("minutes", "x", "there is no file 'x.md'"),
     ],
 )
 def test_roles_that_name_nothing(place, name, content, message):

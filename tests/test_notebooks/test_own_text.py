@@ -42,7 +42,7 @@ def test_every_page_with_an_explorer_of_a_text_invites_once():
         assert len(marks) == bool(names), page
         assert set(marks) <= names
     assert {page for page, names in shown.items() if names} == {page for page, *_ in invited()}
-    assert len(invited()) == 10
+    assert len(invited()) == 11
 
 
 @pytest.mark.parametrize(("page", "name", "source"), invited(), ids=lambda x: x.split("\n")[0])

@@ -139,6 +139,31 @@ def _table(directive: Directive, place: Place, markdown: Markdown) -> list[str]:
     return _with_caption(directive, body, place)
 
 
+ANSWER = re.compile(r"- \[(x?)\s*([^\]]*)\]\s*(.*)$")
+
+
+def _question(directive: Directive, place: Place, markdown: Markdown) -> list[str]:
+    """Keep the question and what can be chosen; the replies need a page that replies."""
+    lines = directive.body.split("\n")
+    answers = [found for line in lines if (found := ANSWER.match(line))]
+    is_typed = any(found[2] for found in answers)  # a number is typed and not chosen
+    kept, in_reply = [], False
+    for line in lines:
+        if found := ANSWER.match(line):
+            in_reply = is_typed
+            kept.append("" if is_typed else f"- {found[3]}")
+        else:
+            in_reply = in_reply or (bool(answers) and not line.strip() and kept[-1][:2] == "- ")
+            kept.append("" if in_reply else line)
+    kept = [line for k, line in enumerate(kept) if line or k == 0 or kept[k - 1]]
+    return blank_ends_removed(markdown("\n".join(kept), place.at(directive.body_line)))
+
+
+def _left_out(*_: object) -> list[str]:
+    """Leave out what only a page can show."""
+    return []
+
+
 def _list_table(directive: Directive, place: Place, _: Markdown) -> list[str]:
     return _with_caption(directive, tables.list_table(directive, place), place)
 
@@ -153,10 +178,13 @@ TRANSLATIONS: dict[str, Callable[[Directive, Place, Markdown], list[str]]] = {
     "code": _code_block,
     "code-block": _code_block,
     "figure": _figure,
+    "gallery": _left_out,
+    "live": _left_out,
     "glossary": glossary,
     "image": _figure,
     "list-table": _list_table,
     "literalinclude": _included,
     "math": _math,
+    "question": _question,
     "table": _table,
 }

@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Callable
 
+from book._ext.reading_time import said
+
 from .bibliography import citation
 from .book import Place
 from .formulas import inline_formula
@@ -99,6 +101,10 @@ def _code(content: str, *_: object) -> str:
     return f"{ticks}{content.lstrip('~')}{ticks}"
 
 
+def _minutes(content: str, place: Place, _: Translate) -> str:
+    return said(place.existing(f"{content}.md").read_text(encoding="utf-8"))
+
+
 ROLES: dict[str, Callable[[str, Place, Translate], str]] = {
     "ref": _ref,
     "numref": _numref,
@@ -107,6 +113,7 @@ ROLES: dict[str, Callable[[str, Place, Translate], str]] = {
     "term": _term,
     "math": _math,
     "abbr": _abbr,
+    "minutes": _minutes,
     **{tag: _element(tag) for tag in ("sub", "sup", "kbd")},
     **dict.fromkeys(("code", "py:func", "py:class", "py:mod", "func", "class", "mod"), _code),
 }
