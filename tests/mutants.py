@@ -249,8 +249,8 @@ MUTANTS = (
         "performer",
         "flip the mask",
         "numerics/levels.py",
-        "~real[..., None], -math.inf",
-        "real[..., None], -math.inf",
+        "~split(real[..., None]), -math.inf",
+        "split(real[..., None]), -math.inf",
     ),
     Mutant(
         "performer",
@@ -274,8 +274,8 @@ MUTANTS = (
         "performer",
         "let the future set the level",
         "numerics/levels.py",
-        "levels = torch.maximum(before, logarithm[:, 0])",
-        "levels = torch.maximum(before, tops[1:])",
+        "levels = torch.maximum(before, logarithm[..., 0, :])",
+        "levels = torch.maximum(before, tops[..., 1:, :])",
     ),
     Mutant(
         "performer",
