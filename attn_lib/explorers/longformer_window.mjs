@@ -116,14 +116,8 @@ export const view = ({ facts, words, say, choose, put }) => {
     correct(told, frame, { global_tokens, layers }) {
       if (!global_tokens.length) return told;
       const { layers: all } = arrivals(frame, global_tokens, n);
-      const { token } = told.values;
-      const field = all.subarray(Number(token) * n, (Number(token) + 1) * n);
-      const values = {
-        ...told.values,
-        pairs: all.filter((steps) => steps <= 1).length,
-        field: field.filter((steps) => steps <= layers).length,
-      };
-      return { ...told, values };
+      const within = (/** @type {number} */ most) => all.filter((steps) => steps <= most).length;
+      return { ...told, values: { ...told.values, pairs: within(1), joined: within(layers) } };
     },
     layout(width) {
       matrix.layout(isBroad(width) ? BROAD_CELLS : beside(width));

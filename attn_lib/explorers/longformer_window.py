@@ -193,11 +193,11 @@ class LongformerWindow(TextExplorer):
         "say_hub_far": "“{key}” ({j}) would need two layers to reach “{token}” ({i}), through the"
         " global token “{hub}” ({g}).",
         "say_future": "“{key}” ({j}) comes after “{token}” ({i}): a causal model may not see it.",
-        "change": "Pairs: {pairs}, before {was_pairs}. Tokens that reach token {token}: {field},"
-        " before {was_field}.",
+        "change": "Pairs: {pairs}, before {was_pairs}. Pairs that the layers join: {joined}, before"
+        " {was_joined}.",
         "alt": "Keys in the window on each side: {window}, with dilation {dilation}. Of the"
-        " {cells} pairs of {n} tokens {pairs} are computed. Layers: {layers}. Tokens that reach"
-        " token {token}: {field}.",
+        " {cells} pairs of {n} tokens {pairs} are computed in a layer. Layers: {layers}. Together"
+        " they join {joined} pairs.",
     }
 
     @classmethod
@@ -279,12 +279,12 @@ class LongformerWindow(TextExplorer):
 
     @classmethod
     def _alt(cls, frame: dict[str, NDArray[Any]], **controls: Any) -> Said:
-        mask, start = cls._mask(**controls), cls._facts()["start"]
-        field = (steps_to_reach(mask)[start] <= controls["layers"]).sum()
+        mask = cls._mask(**controls)
+        joined = (steps_to_reach(mask) <= controls["layers"]).sum()
         sizes = {"n": len(mask), "cells": mask.size, "pairs": int(mask.sum())}
         names = ("window", "dilation", "layers")
         chosen = {name: controls[name] for name in names}
-        return "alt", {**chosen, **sizes, "token": start, "field": int(field)}
+        return "alt", {**chosen, **sizes, "joined": int(joined)}
 
     @classmethod
     def _mask(

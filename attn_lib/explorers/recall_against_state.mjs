@@ -149,17 +149,19 @@ export const view = ({ facts, words, say, choose, put }) => {
         const [x, digits] = isLoss ? [mean / facts.unit, 2] : [(100 * mean) / facts.unit, 1];
         return [Number(x.toFixed(digits)), digits];
       };
+      const [high, low] = [shown(most.mean), shown(least.mean)];
       const values = {
         ...told.values,
         count: drawn.filter(({ points: some }) => some.length).length,
         best: { option: /** @type {[string, number]} */ (["mechanisms", best.m]) },
         worst: { option: /** @type {[string, number]} */ (["mechanisms", worst.m]) },
-        high: shown(most.mean),
-        low: shown(least.mean),
+        high,
+        low,
         most: most.x,
         least: least.x,
       };
-      return { ...told, values };
+      const name = isLoss ? "alt_loss" : high[0] === low[0] ? "alt_even" : "alt";
+      return { name, values };
     },
     layout: (width) => scatter.layout(beside(width)),
     draw(frame, { task, pairs, axis, mechanisms }) {

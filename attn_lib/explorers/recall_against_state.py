@@ -202,12 +202,31 @@ class RecallAgainstState(Explorer):
         "still_bars": "limit of a fixed pattern",
         "change": "Best: {best}, before {was_best}. Worst: {worst}, before {was_worst}. Mechanisms"
         " in the picture: {count}, before {was_count}.",
-        "alt": "Accuracy on a task ({task}, size {size}) against {axis}, for {count} mechanisms."
-        " The best mean is that of {best}: {high} % with {most} numbers. The lowest is that of"
-        " {worst}: {low} % with {least} numbers.",
-        "alt_loss": "Loss on a task ({task}, size {size}) against {axis}, for {count} mechanisms."
-        " The lowest mean is that of {best}: {low} nats with {least} numbers. The highest is that"
-        " of {worst}: {high} nats with {most} numbers.",
+        "alt": Plural(
+            "count",
+            "Accuracy on a task ({task}, size {size}) against {axis}, for {best} alone: at best"
+            " {high} % with {most} numbers, at worst {low} % with {least} numbers, means over"
+            " seeds.",
+            "Accuracy on a task ({task}, size {size}) against {axis}, for {count} mechanisms. The"
+            " best mean is that of {best}: {high} % with {most} numbers. The lowest is that of"
+            " {worst}: {low} % with {least} numbers.",
+        ),
+        "alt_even": Plural(
+            "count",
+            "Accuracy on a task ({task}, size {size}) against {axis}, for {best} alone: every mean"
+            " over seeds is {high} %.",
+            "Accuracy on a task ({task}, size {size}) against {axis}, for {count} mechanisms: every"
+            " mean over seeds is {high} %.",
+        ),
+        "alt_loss": Plural(
+            "count",
+            "Loss on a task ({task}, size {size}) against {axis}, for {best} alone: at best {low}"
+            " nats with {least} numbers, at worst {high} nats with {most} numbers, means over"
+            " seeds.",
+            "Loss on a task ({task}, size {size}) against {axis}, for {count} mechanisms. The"
+            " lowest mean is that of {best}: {low} nats with {least} numbers. The highest is that"
+            " of {worst}: {high} nats with {most} numbers.",
+        ),
         "alt_none": "An empty chart: nothing is drawn for a task ({task}, size {size}).",
     }
 
@@ -386,14 +405,16 @@ class RecallAgainstState(Explorer):
         of_loss = task == "letters"
         digits, unit = (2, UNIT) if of_loss else (1, UNIT / 100)
         best, worst = (least, most) if of_loss else (most, least)
-        return "alt_loss" if of_loss else "alt", {
+        high, low = (Rounded(float(means[place]) / unit, digits) for place in (most, least))
+        is_even = f"{high.value:.{digits}f}" == f"{low.value:.{digits}f}"
+        return "alt_loss" if of_loss else "alt_even" if is_even else "alt", {
             **told,
             "axis": cls.axis.options[axis],
             "count": int(shown.any(axis=1).sum()),
             "best": TITLES[NAMES[best[0]]],
             "worst": TITLES[NAMES[worst[0]]],
-            "high": Rounded(float(means[most]) / unit, digits),
-            "low": Rounded(float(means[least]) / unit, digits),
+            "high": high,
+            "low": low,
             "most": int(numbers[most]),
             "least": int(numbers[least]),
         }

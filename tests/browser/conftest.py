@@ -108,7 +108,12 @@ def offline_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
         page.on(
             "requestfailed",
-            lambda request: complaints.append(f"failed: {request.url} {request.failure}"),
+            # What a page gives up as it closes (its icon, say) is not missing.
+            lambda request: (
+                complaints.append(f"failed: {request.url} {request.failure}")
+                if request.failure != "net::ERR_ABORTED"
+                else None
+            ),
         )
         return page
 

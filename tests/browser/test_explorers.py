@@ -98,7 +98,8 @@ def state_of(root: Locator) -> dict[str, Any]:
 def settle(root: Locator, name: str, old: Any) -> dict[str, Any]:
     """Wait until the value of a control is another one, and return the state."""
     root.page.wait_for_function(
-        "([root, name, old]) => JSON.parse(root.dataset.state)[name] !== old",
+        """([root, name, old]) =>
+          JSON.stringify(JSON.parse(root.dataset.state)[name]) !== JSON.stringify(old)""",
         arg=[root.element_handle(), name, old],
     )
     return state_of(root)

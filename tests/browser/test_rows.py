@@ -122,6 +122,15 @@ def test_the_summary_counts_what_a_reader_has_chosen(
         expect(recall.locator(".ax-summary")).to_have_text(
             in_words(RecallAgainstState, *summary_of(RecallAgainstState, chosen))
         )
+    shown = recall.locator(".ax-switch[aria-pressed=true]")
+    for count in (2, 1):
+        while shown.count() > count:
+            old = state_of(recall)["mechanisms"]
+            shown.last.click()
+            settle(recall, "mechanisms", old)
+        expect(recall.locator(".ax-summary")).to_have_text(
+            in_words(RecallAgainstState, *summary_of(RecallAgainstState, state_of(recall)))
+        )
 
 
 # Rows in a table

@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 
 notebook = nbformat.read(sys.argv[1], as_version=4)
 try:
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
 finally:
     nbformat.write(notebook, sys.argv[2])
 """
@@ -114,6 +114,8 @@ def test_notebook_runs_from_an_empty_folder(path, name, environment, tmp_path):
     folder.mkdir()
     hidden = {"ATTN_LIB_BOOK", "PYTHONPATH", "VIRTUAL_ENV", "PYTHONWARNINGS"}
     variables = {key: value for key, value in os.environ.items() if key not in hidden}
+    # Tests run side by side: threads of one would wait for those of another.
+    variables["OMP_NUM_THREADS"] = "1"
     done = subprocess.run(
         [str(python), "-I", "-c", RUNNER, str(path), str(out)],
         cwd=folder,

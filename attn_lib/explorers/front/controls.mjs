@@ -151,7 +151,6 @@ export class ControlKit {
     setText(part.play, isPlaying ? "❚❚" : "▶");
     setAttributes(part.play, {
       "aria-label": this.words(isPlaying ? "pause_label" : "play_label", { label }),
-      "aria-pressed": String(isPlaying),
     });
   }
 
