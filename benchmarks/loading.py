@@ -93,11 +93,14 @@ def visit(browser: Browser, page: Path, slowed: float) -> dict[str, Any]:
     tab.on("request", lambda request: asked.append(request.url))
     tab.add_init_script(WATCH)
     session = context.new_cdp_session(tab)
+    # A window of its own loads pages of the browser's at first; no question is put to the page
+    # while it loads: either would count as its work.
+    tab.wait_for_timeout(SETTLED)
     session.send("Emulation.setCPUThrottlingRate", {"rate": slowed})
     tab.goto(page.as_uri(), wait_until="load")
+    tab.wait_for_timeout(2 * SETTLED)
     if tab.locator(".attn-explorer").count():
         tab.wait_for_function("window.seen.explorer !== null", timeout=PATIENCE)
-    tab.wait_for_timeout(SETTLED)
     seen = tab.evaluate("seen")
     elements = tab.locator("*").count()
     script = tab.evaluate(SQUARE_ROOTS)

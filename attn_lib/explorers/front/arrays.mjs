@@ -2,22 +2,14 @@
 
 /** @import { Coded } from "./types.d.ts" */
 
+/** The last place of a half, by its exponent. */
+const PLACES = Float64Array.from({ length: 32 }, (_, k) => 2 ** (Math.max(k, 1) - 25));
+
 /** @param {number} bits */
 export function halfToNumber(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-/** Every half, by its bits. @type {Float32Array | null} */
-let halves = null;
-
-/** @param {number} bits */
-function half(bits) {
-  halves ??= Float32Array.from({ length: 1 << 16 }, (_, k) => halfToNumber(k));
-  return halves[bits];
+  const places = (bits & 1023) + (exponent ? 1024 : 0);
+  return (bits & 0x8000 ? -places : places) * PLACES[exponent];
 }
 
 /** `values` is what the coding stands for, cell by cell; sqrt8 keeps its codes (see `unroot`).
@@ -39,7 +31,7 @@ export function decode(coding, shape, bytes) {
   }
   if (coding === "float16") {
     const values = new Float32Array(size);
-    for (let k = 0; k < size; k++) values[k] = half(view.getUint16(2 * k, true));
+    for (let k = 0; k < size; k++) values[k] = halfToNumber(view.getUint16(2 * k, true));
     return { coding, shape, bytes, values };
   }
   return { coding, shape, bytes, values: bytes };

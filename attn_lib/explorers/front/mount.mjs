@@ -47,6 +47,7 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
   let firm = null;
   let waiting = 0;
   let publishing = 0;
+  let laidOut = "";
 
   const voice = new Voice(words, () => kit.playing !== null);
   const say = (/** @type {string} */ text) => voice.say(text);
@@ -193,6 +194,9 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
     if (!theme) retheme();
     const width = root.clientWidth - 2 * parseFloat(getComputedStyle(root).paddingLeft) - 2;
     if (width <= 0) return;
+    const room = `${width} ${window.devicePixelRatio}`;
+    if (room === laidOut) return;
+    laidOut = room;
     root.classList.toggle("ax-broad", isBroad(width));
     view.layout(width);
     point();
@@ -208,15 +212,16 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
   for (const picture of view.el.querySelectorAll("[role=application], [role=listbox]"))
     picture.setAttribute("aria-describedby", voice.status.id);
   const body = node("div", {}, view.el, voice.status, voice.live, ...rows, settings, where);
-  root.replaceChildren(voice.summary, kit.el, body, ...data);
-  root.classList.toggle("ax-columns", !!view.el.querySelector(".ax-column"));
   let stop = () => {};
   later(() => {
     root.classList.add("ax-live");
+    // Colours and width are those of the still, so that the page is laid out once.
     retheme();
+    layout();
+    root.classList.toggle("ax-columns", !!view.el.querySelector(".ax-column"));
+    root.replaceChildren(voice.summary, kit.el, body, ...data);
     load();
     kit.sync();
-    layout();
     draw();
     stop = watch(root, {
       retheme,

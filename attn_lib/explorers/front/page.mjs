@@ -3,6 +3,7 @@
 import { Address } from "./address.mjs";
 import { mount } from "./mount.mjs";
 import { PageSource } from "./page_source.mjs";
+import { shortOf } from "./words.mjs";
 
 /** @import { MakeView } from "./types.d.ts" */
 
@@ -28,7 +29,10 @@ const data = (root, type) => root.querySelector(`script[type='${type}']`)?.textC
 /** @param {HTMLElement} root @param {Address} address @param {Record<string, MakeView>} views */
 async function start(root, address, views) {
   const wording = JSON.parse(data(root, "application/json"));
-  const source = await PageSource.open(data(root, "application/octet-stream"), wording);
+  const opening = PageSource.open(data(root, "application/octet-stream"), wording);
+  // In another task than the elements, which need it.
+  shortOf(wording.language);
+  const source = await opening;
   const { module } = source.spec;
   if (!Object.hasOwn(views, module)) return;
   mount(root, source, views[module], {

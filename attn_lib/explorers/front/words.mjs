@@ -17,26 +17,38 @@ export const fill = (template, values) =>
     Object.hasOwn(values, name) ? values[name] : hole,
   );
 
+/** @type {Map<string, Intl.NumberFormat>} */
+const formats = new Map();
+
+/** What writes numbers in a language, made once: the first of a page takes a browser long.
+ * @param {string} language @param {Intl.NumberFormatOptions} options */
+function formatOf(language, options) {
+  const key = JSON.stringify([language, options]);
+  const format = formats.get(key) ?? new Intl.NumberFormat(language, options);
+  formats.set(key, format);
+  return format;
+}
+
+/** @param {string} language */
+export const shortOf = (language) =>
+  formatOf(language, { maximumFractionDigits: 4, useGrouping: false });
+
 /** @param {Wording} wording @returns {Words} */
 export function speaker({ language, words, labels }) {
   const rules = new Intl.PluralRules(language);
-  const short = new Intl.NumberFormat(language, { maximumFractionDigits: 4, useGrouping: false });
+  const short = shortOf(language);
 
   const minus = (/** @type {string} */ text) => text.replace("-", "−");
 
   /** What writes numbers with so many decimals, thousands set apart or not.
    * @param {boolean} useGrouping */
   function writer(useGrouping) {
-    /** @type {Map<number, Intl.NumberFormat>} */
-    const formats = new Map();
+    /** @type {Intl.NumberFormat[]} */
+    const known = [];
     return (/** @type {number} */ x, /** @type {number} */ digits) => {
-      let format = formats.get(digits);
-      if (!format) {
-        const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-        format = new Intl.NumberFormat(language, { ...places, useGrouping });
-        formats.set(digits, format);
-      }
-      return minus(format.format(x));
+      const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+      known[digits] ??= formatOf(language, { ...places, useGrouping });
+      return minus(known[digits].format(x));
     };
   }
   const rounded = writer(true);
