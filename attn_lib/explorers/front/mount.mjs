@@ -5,13 +5,13 @@ import { digest } from "./arrays.mjs";
 import { ControlKit } from "./controls.mjs";
 import { node, setText } from "./dom.mjs";
 import { isBroad } from "./layout.mjs";
-import { parse, same } from "./state.mjs";
+import { parse, parsePick, same } from "./state.mjs";
 import { isDark, isStark, themeOf } from "./theme.mjs";
-import { Voice } from "./voice.mjs";
+import { nameOf, Voice } from "./voice.mjs";
 import { watch } from "./watch.mjs";
 import { speaker } from "./words.mjs";
 
-/** @import { Frame, MakeView, Pick, Source, State, Theme, Words } from "./types.d.ts" */
+/** @import { Frame, MakeView, Pick, Source, State, Theme } from "./types.d.ts" */
 
 /**
  * @typedef {object} Options
@@ -22,14 +22,6 @@ import { speaker } from "./words.mjs";
  */
 
 const PATIENCE = 400;
-
-/** What a picture is called: the heading that it stands under, where there is one.
- * @param {HTMLElement} root @param {Words} words */
-function nameOf(root, words) {
-  const heading = root.closest("section")?.querySelector("h1, h2, h3, h4");
-  const label = heading?.firstChild?.textContent?.trim();
-  return label ? words("named", { label }) : words("picture");
-}
 
 /** @param {HTMLElement} root @param {Source} source @param {MakeView} makeView @param {Options} options */
 export function mount(root, source, makeView, { start, address, onUser, later = (job) => job() }) {
@@ -170,11 +162,8 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
     Object.assign(state, initial);
     for (const control of spec.controls)
       if (control.name in found) state[control.name] = parse(control, found[control.name]);
-    const at = (found.at ?? "").split(",").filter(Boolean).map(Number);
-    const open = view.least ?? view.start.indexOf(null);
-    const isWhole = at.length === view.start.length || (open > 0 && at.length === open);
-    if (isWhole && at.every((k, d) => Number.isInteger(k) && k >= 0 && k < view.limits[d]))
-      pick = firm = view.limits.map((_, d) => at[d] ?? null);
+    const at = parsePick(found.at ?? "", view);
+    if (at) pick = firm = at;
   }
 
   function retheme() {
@@ -192,7 +181,8 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
   function layout() {
     if (!root.isConnected) return;
     if (!theme) retheme();
-    const width = root.clientWidth - 2 * parseFloat(getComputedStyle(root).paddingLeft) - 2;
+    const pad = parseFloat(getComputedStyle(root).getPropertyValue("--ax-pad"));
+    const width = root.offsetWidth - 2 * pad - 4;
     if (width <= 0) return;
     const room = `${width} ${window.devicePixelRatio}`;
     if (room === laidOut) return;
@@ -213,11 +203,8 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
     picture.setAttribute("aria-describedby", voice.status.id);
   const body = node("div", {}, view.el, voice.status, voice.live, ...rows, settings, where);
   let stop = () => {};
-  later(() => {
+  function begin() {
     root.classList.add("ax-live");
-    // Colours and width are those of the still, so that the page is laid out once.
-    retheme();
-    layout();
     root.classList.toggle("ax-columns", !!view.el.querySelector(".ax-column"));
     root.replaceChildren(voice.summary, kit.el, body, ...data);
     load();
@@ -233,6 +220,13 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
         draw();
       },
     });
+  }
+
+  // The still has the colours and the width too, and what stands around it is laid out by then.
+  later(() => {
+    retheme();
+    layout();
+    later(begin);
   });
 
   return {

@@ -1,6 +1,6 @@
 // States of the controls: which of them count, and when two are the same.
 
-/** @import { Control, Spec, State } from "./types.d.ts" */
+/** @import { Control, Pick, Spec, State, View } from "./types.d.ts" */
 
 /** @param {any} a @param {any} b */
 export const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
@@ -36,4 +36,15 @@ export function parse(control, text) {
   if (control.kind === "members") return members(control.options ?? [], text.split(","));
   const value = typeof control.default === "number" ? Number(text) : text;
   return Number.isNaN(value) ? control.default : value;
+}
+
+/** What an address points at: a place for each of the view's, or as many as have to be named; null if it
+ * is none of them.
+ * @param {string} text numbers @param {View} view @returns {Pick | null} */
+export function parsePick(text, { start, limits, least }) {
+  const at = text.split(",").filter(Boolean).map(Number);
+  const open = least ?? start.indexOf(null);
+  const isWhole = at.length === start.length || (open > 0 && at.length === open);
+  const isThere = at.every((k, d) => Number.isInteger(k) && k >= 0 && k < limits[d]);
+  return isWhole && isThere ? limits.map((_, d) => at[d] ?? null) : null;
 }

@@ -9,6 +9,14 @@ import { changed } from "./summary.mjs";
 const REST = 400;
 const AGAIN = 60;
 
+/** What a picture is called: the heading that it stands under, where there is one.
+ * @param {HTMLElement} root @param {Words} words */
+export function nameOf(root, words) {
+  const heading = root.closest("section")?.querySelector("h1, h2, h3, h4");
+  const label = heading?.firstChild?.textContent?.trim();
+  return label ? words("named", { label }) : words("picture");
+}
+
 export class Voice {
   /** @param {Words} words @param {() => boolean} isMoving whether something moves by itself */
   constructor(words, isMoving) {
