@@ -93,4 +93,4 @@ def test_the_book_may_start_with_global_tokens(monkeypatch):
     mask = pairs(2, 1, False, [0, 30])
     said = LongformerWindow.describe(window=2, global_tokens=[0, 30])
     assert f"{LENGTH**2:,} pairs of {LENGTH} tokens {mask.sum()} are computed" in said
-    assert said.endswith(f"Tokens that reach token 41: {LENGTH}.")
+    assert said.endswith(f"Together they join {LENGTH**2:,} pairs.")

@@ -19,6 +19,9 @@ FeatureMap = Callable[[Tensor], Tensor]
 _PLACES = 64
 """Positions in a chunk at most, whose pairs are multiplied out."""
 
+_ROWS = 8
+"""What the positions in a chunk are a multiple of."""
+
 
 def cut(x: Tensor) -> Tensor:
     """Cut a sequence into the chunks of a causal sum, the last one filled up with zeros.
@@ -31,8 +34,14 @@ def cut(x: Tensor) -> Tensor:
     -------
     Tensor, shape (..., chunks, places, width)
         A view of `x` where its length is a multiple of the places in a chunk.
+
+    Notes
+    -----
+    Places are a multiple of 8: rows beyond a full register of a matrix product may be summed in
+    another order in a batch of another size, as `attend_to_past` takes where a key climbs, and then
+    what comes later would change a row in its last bit.
     """
-    places = min(_PLACES, max(1, x.shape[-2]))
+    places = min(_PLACES, max(1, -(-x.shape[-2] // _ROWS)) * _ROWS)
     chunks = -(-x.shape[-2] // places)
     padded = pad_length(x, chunks * places)
     return padded.view(*x.shape[:-2], chunks, places, x.shape[-1])
