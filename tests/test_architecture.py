@@ -14,6 +14,7 @@ import pytest
 
 import attn_lib
 from attn_lib.catalog import MECHANISMS
+from benchmarks.rows import ROWS
 
 PACKAGE = Path(attn_lib.__file__).parent
 ROOT = PACKAGE.parent
@@ -350,6 +351,19 @@ def test_a_catalogue_row_points_to_its_own_functions(mechanism):
     assert isinstance(mechanism.causal, bool)
     with pytest.raises(AttributeError):
         mechanism.name = "other"
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda m: m.name)
+def test_a_catalogue_row_lacks_nothing_around_it(mechanism):
+    """Tests, a chapter with a live picture, its notebook, a row among the measurements."""
+    assert (ROOT / "tests" / f"test_{mechanism.name}.py").exists()
+    text = (ROOT / "book" / f"{mechanism.chapter}.md").read_text(encoding="utf-8")
+    assert "from attn_lib.explorers import" in text
+    assert f"{mechanism.name}_attention" in text
+    assert (ROOT / "notebooks" / f"{mechanism.chapter}.ipynb").exists()
+    row = {"softmax": "full", "sparse_transformer": "strided"}.get(mechanism.name, mechanism.name)
+    assert row in {one.mechanism for one in ROWS}
+    assert (ROOT / "book" / "api" / f"{mechanism.name.replace('_', '-')}.md").exists()
 
 
 def test_every_mechanism_is_in_the_catalogue_once():
