@@ -20,6 +20,7 @@ LIST = Path(__file__).with_suffix(".txt")
 NAMED = "section[id], span[id], dt[id], div.math-block[id], figure[id], article table[id]"
 # Docutils numbers what has no name of its own, in the order in which it stands.
 NUMBERED = re.compile(r"id\d+")
+# As `slug` of attn_lib/explorers/front/page.mjs, which names a state in an address.
 WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

@@ -224,7 +224,6 @@ export function mount(root, source, makeView, { start, address, onUser, later = 
 
   // The still has the colours and the width too, and what stands around it is laid out by then.
   later(() => {
-    retheme();
     layout();
     later(begin);
   });

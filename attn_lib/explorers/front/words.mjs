@@ -46,8 +46,11 @@ export function speaker({ language, words, labels }) {
     /** @type {Intl.NumberFormat[]} */
     const known = [];
     return (/** @type {number} */ x, /** @type {number} */ digits) => {
-      const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-      known[digits] ??= formatOf(language, { ...places, useGrouping });
+      known[digits] ??= formatOf(language, {
+        minimumFractionDigits: digits,
+        maximumFractionDigits: digits,
+        useGrouping,
+      });
       return minus(known[digits].format(x));
     };
   }
