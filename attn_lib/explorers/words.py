@@ -83,6 +83,7 @@ COMMON_WORDS: Mapping[str, Message] = {
     "labelled": "{label}. {help}",
     "picture": "Picture with controls",
     "named": "{label}: picture with controls",
+    "why_still": "A still picture: its controls need JavaScript, and data that could be read.",
     "unchanged": "No number of the summary has changed.",
 }
 """Words of every explorer; ``comma`` stands between the items of a list."""

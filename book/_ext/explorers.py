@@ -30,7 +30,16 @@ from figure_messages import WORD, message_of, translated
 from sphinx.application import Sphinx
 
 from attn_lib import explorers
-from attn_lib.explorers.words import Form, Message, Plural, Rounded, Translate, fill
+from attn_lib.explorers._pack import digest
+from attn_lib.explorers.words import (
+    COMMON_WORDS,
+    Form,
+    Message,
+    Plural,
+    Rounded,
+    Translate,
+    fill,
+)
 
 BUILT = Path(explorers.__file__).parent / "built"
 DOMAIN = "explorers"
@@ -40,7 +49,8 @@ STYLE = "explorers.css"
 OUTPUT = re.compile(
     r'<div class="attn-explorer" data-explorer="(?P<name>\w+)" data-start="(?P<start>[^"]*)"'
     r' data-alt="(?P<alt>[^"]*)"><img class="ax-fallback" alt="" src="data:image/svg\+xml;base64,'
-    r'(?P<picture>[^"]*)">(?P<frames><script type="application/octet-stream">[^<]*</script>)</div>'
+    r'(?P<picture>[^"]*)">'
+    r'(?P<frames><script type="application/octet-stream">(?P<packed>[^<]*)</script>)</div>'
 )
 HOLE = re.compile(r"\{(\w+)\}")
 MOST = 200  # no language has a plural category that comes later first
@@ -122,9 +132,12 @@ def speak(
         label=alt,
     )
     words = json.dumps(wording, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    frames = base64.b64decode(output["packed"])
+    why = html.escape(str(translate(COMMON_WORDS["why_still"])))
     return (
         f'<div class="attn-explorer" data-explorer="{output["name"]}"'
-        f' data-start="{output["start"]}"><div class="ax-fallback">{picture}</div>'
+        f' data-start="{output["start"]}" data-sum="{digest(frames)}">'
+        f'<div class="ax-fallback">{picture}</div><p class="ax-why">{why}</p>'
         f'<script type="application/json">{words}</script>{output["frames"]}</div>'
     )
 

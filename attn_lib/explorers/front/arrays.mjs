@@ -77,13 +77,17 @@ export const unroot = (code) => (code / 255) ** 2;
  * @param {number} code @param {{ zero: number, top: number }} scale */
 export const unsign = (code, { zero, top }) => Math.sign(code - zero) * ((code - zero) / top) ** 2;
 
-/** FNV-1a, as in Python: a test compares what is drawn with what was computed.
+/** FNV-1a, as in Python: what is drawn can be compared with what was computed.
+ * @param {Uint8Array} bytes */
+export function hash(bytes) {
+  let value = 0x811c9dc5;
+  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);
+  return (value >>> 0).toString(16).padStart(8, "0");
+}
+
+/** The hash of an array's bytes, worked out once.
  * @param {Coded} array */
 export function digest(array) {
-  if (array.digest === undefined) {
-    let value = 0x811c9dc5;
-    for (const byte of array.bytes) value = Math.imul(value ^ byte, 0x01000193);
-    array.digest = (value >>> 0).toString(16).padStart(8, "0");
-  }
+  array.digest ??= hash(array.bytes);
   return array.digest;
 }

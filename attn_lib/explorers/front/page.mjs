@@ -26,16 +26,32 @@ export const slug = (name) =>
 /** @param {Element} root @param {string} type */
 const data = (root, type) => root.querySelector(`script[type='${type}']`)?.textContent ?? "";
 
-/** @param {HTMLElement} root @param {Address} address @param {Record<string, MakeView>} views */
-async function start(root, address, views) {
+/** What the page carries for an explorer, and its view.
+ * @param {HTMLElement} root @param {Record<string, MakeView>} views */
+async function read(root, views) {
   const wording = JSON.parse(data(root, "application/json"));
-  const opening = PageSource.open(data(root, "application/octet-stream"), wording);
+  const { sum = "", explorer } = root.dataset;
+  const opening = PageSource.open(data(root, "application/octet-stream"), sum, wording);
   // In another task than the elements, which need it.
   shortOf(wording.language);
   const source = await opening;
-  const { module } = source.spec;
-  if (!Object.hasOwn(views, module)) return;
-  mount(root, source, views[module], {
+  const { module, name } = source.spec;
+  if (name !== explorer || !Object.hasOwn(views, module)) throw new Error(`no view of ${name}`);
+  return { source, view: views[module] };
+}
+
+/** The still stays, and a sentence beside it says why.
+ * @param {Element} root */
+const keepStill = (root) => root.classList.add("ax-unread");
+
+/** @param {HTMLElement} root @param {Address} address @param {Record<string, MakeView>} views */
+async function start(root, address, views) {
+  const found = await read(root, views).catch(() => null);
+  if (!found) {
+    keepStill(root);
+    return;
+  }
+  mount(root, found.source, found.view, {
     start: JSON.parse(root.dataset.start ?? "{}"),
     address,
     // Apart from making its elements, so that neither keeps the page from answering for long.
@@ -59,14 +75,17 @@ function whenIdle(jobs) {
  * comes near, and the rest when there is time.
  * @param {Document} page @param {Record<string, MakeView>} views every view, by the name of its module */
 export function hydrate(page, views) {
-  if (!("DecompressionStream" in window)) return;
+  /** @type {NodeListOf<HTMLElement>} */
+  const roots = page.querySelectorAll(".attn-explorer[data-explorer]");
+  if (!("DecompressionStream" in window)) {
+    roots.forEach(keepStill);
+    return;
+  }
   /** @type {Record<string, number>} */
   const seen = {};
   /** @type {Map<Element, () => Promise<void>>} */
   const later = new Map();
-  for (const root of /** @type {NodeListOf<HTMLElement>} */ (
-    page.querySelectorAll(".attn-explorer[data-explorer]")
-  )) {
+  for (const root of roots) {
     const key = slug(root.dataset.explorer ?? "");
     seen[key] = (seen[key] ?? 0) + 1;
     const address = new Address(seen[key] > 1 ? `${key}-${seen[key]}` : key);

@@ -1,6 +1,6 @@
 // Frames that lie in the page.
 
-import { decode } from "./arrays.mjs";
+import { decode, hash } from "./arrays.mjs";
 import { canonical } from "./state.mjs";
 
 /** @import { Coded, Control, Filling, Frame, Place, Source, Spec, State, Told, Use, Wording } from "./types.d.ts" */
@@ -36,9 +36,12 @@ export class PageSource {
     this.found = new Map();
   }
 
-  /** @param {string} text base64 of a raw deflate stream @param {Wording} wording */
-  static async open(text, wording) {
+  /** Fails where the stream is not the one that the page was built with.
+   * @param {string} text base64 of a raw deflate stream @param {string} sum its hash @param {Wording} wording */
+  static async open(text, sum, wording) {
     const packed = bytes(text.trim());
+    if (hash(packed) !== sum)
+      throw new Error("frames differ from those that the page was built with");
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     const raw = await new Response(stream).arrayBuffer();
     const length = new DataView(raw).getUint32(0, true);
