@@ -8,6 +8,10 @@
   const LETTER = /[\p{L}\p{N}]/u;
   const HAN = /\p{sc=Han}/u;
 
+  const field = document.querySelector("form.bd-search input");
+  field?.focus();
+  field?.select();
+
   const pages = window.SEARCH_TEXTS;
   const results = document.querySelector("#search-results");
   if (!pages || !results) return;
