@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from attn_lib.data import Passage, load_book, load_passage
+from attn_lib.data import Passage, load_book, load_passage, load_portrait
 
 FOLDER = files("attn_lib.data")
 EVERY_HEAD = tuple((layer, head) for layer in range(6) for head in range(12))
@@ -68,7 +68,7 @@ def test_checksums_hold():
     sums = dict(reversed(line.split("  ")) for line in lines)
     assert set(sums) == {
         *("alice_128.npz", "alice_128.txt", "alice_512.npz", "alice_512.txt"),
-        *("alice_book.txt", "heads.csv"),
+        *("alice_book.txt", "heads.csv", "portrait.npz"),
     }
     for name, expected in sums.items():
         assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == expected, name
@@ -107,6 +107,18 @@ def test_the_book_is_whole_and_plain():
         passage = (FOLDER / f"alice_{length}.txt").read_text(encoding="utf-8")
         words = re.findall(r"\w+", passage.lower())[:9]
         assert " ".join(words) in " ".join(re.findall(r"\w+", book.lower()))
+
+
+def test_the_portrait_is_a_small_photograph():
+    portrait = load_portrait()
+    assert (portrait.shape, portrait.dtype) == ((64, 64, 3), torch.float32)
+    assert tuple(portrait.aminmax()) == (0, 254 / 255)
+    face, suit, helmet = portrait[18, 27], portrait[30, 15], portrait[50, 44]
+    assert face.min() > 0.5, "the skin is light"
+    assert suit[0] > suit[1] > suit[2], "the suit is orange"
+    assert helmet.max() < 0.1, "the visor is black"
+    portrait.zero_()
+    assert load_portrait().any(), "each caller has a tensor of its own"
 
 
 def test_head_gives_one_head_with_batch_and_heads_in_front(length):

@@ -1,11 +1,15 @@
-"""Real attention to look at, a book to train on, and the measured results of the benchmarks.
+"""Real attention to look at, a book and a picture to train on, and the benchmarks' results.
 
 The queries, keys and values are a sentence encoder's, on two passages of Alice in Wonderland or, by
-`read`, on a text of your own. Where the passages and the book come from, what is in them and how
-they were captured: README.md beside this file.
+`read`, on a text of your own. Where the passages, the book and the picture come from, what is in
+them and how they were made: README.md beside this file.
 """
 
 from importlib.resources import files
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from attn_lib.data._decoding import Decoding, DecodingRow, load_decoding
 from attn_lib.data._measured import MeasuredRow, Measurements, load_measurements
@@ -31,6 +35,7 @@ __all__ = [
     "load_measurements",
     "load_page_results",
     "load_passage",
+    "load_portrait",
     "load_task_results",
     "load_training_runs",
     "read",
@@ -51,3 +56,22 @@ def load_book() -> str:
     'Alice was beginning to get very tired of sitting by her sister'
     """
     return (files(__package__) / "alice_book.txt").read_text(encoding="ascii")
+
+
+def load_portrait() -> Tensor:
+    """Load a small photograph: the astronaut Eileen Collins, with a shuttle's model and a helmet.
+
+    Returns
+    -------
+    Tensor
+        ``(64, 64, 3)``, float32: rows, columns, and red, green and blue between 0 and 1. Each is
+        the mean of 8 × 8 pixels of NASA's photograph, which is in the public domain.
+
+    Examples
+    --------
+    >>> load_portrait().shape
+    torch.Size([64, 64, 3])
+    """
+    path = files(__package__) / "portrait.npz"
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        return torch.from_numpy(stored["pixels"].astype(np.float32) / 255)

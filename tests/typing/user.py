@@ -72,6 +72,7 @@ from attn_lib.data import (
     load_decoding,
     load_measurements,
     load_passage,
+    load_portrait,
     read,
 )
 from attn_lib.exercises import agree, kindly, numbers_made
@@ -224,6 +225,7 @@ def look_at_data() -> None:
     assert_type(load_decoding().rows[0].read_bytes, int)
     assert_type(load_decoding().absent, tuple[Mapping[str, str], ...])
     assert_type(load_book(), str)
+    assert_type(load_portrait(), Tensor)
     assert_type(read("My own words.", max_tokens=128), Passage)
     assert_type(single_file("performer"), str)
 
