@@ -132,11 +132,10 @@ def speak(
         label=alt,
     )
     words = json.dumps(wording, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    frames = base64.b64decode(output["packed"])
     why = html.escape(str(translate(COMMON_WORDS["why_still"])))
     return (
         f'<div class="attn-explorer" data-explorer="{output["name"]}"'
-        f' data-start="{output["start"]}" data-sum="{digest(frames)}">'
+        f' data-start="{output["start"]}" data-sum="{digest(output["packed"].encode())}">'
         f'<div class="ax-fallback">{picture}</div><p class="ax-why">{why}</p>'
         f'<script type="application/json">{words}</script>{output["frames"]}</div>'
     )

@@ -36,13 +36,15 @@ export class PageSource {
     this.found = new Map();
   }
 
-  /** Fails where the stream is not the one that the page was built with.
-   * @param {string} text base64 of a raw deflate stream @param {string} sum its hash @param {Wording} wording */
+  /** Fails where the text is not the one that the page was built with.
+   * @param {string} text base64 of a raw deflate stream @param {string} sum the text's hash @param {Wording} wording */
   static async open(text, sum, wording) {
-    const packed = bytes(text.trim());
-    if (hash(packed) !== sum)
+    const packed = text.trim();
+    if (hash(new TextEncoder().encode(packed)) !== sum)
       throw new Error("frames differ from those that the page was built with");
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    const stream = new Blob([bytes(packed)])
+      .stream()
+      .pipeThrough(new DecompressionStream("deflate-raw"));
     const raw = await new Response(stream).arrayBuffer();
     const length = new DataView(raw).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(raw, 4, length)));
