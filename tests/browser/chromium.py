@@ -1,6 +1,7 @@
 """Find the Chromium of the browser tests; run as a script, install one where none is found.
 
-The book on paper holds Chinese, so a font with Chinese is installed, too, where there is none.
+As root on Debian the script installs WebKitGTK, too, for the tests that run in both; and, since the
+book on paper holds Chinese, a font with Chinese where there is none.
 """
 
 from __future__ import annotations
@@ -66,6 +67,12 @@ if __name__ == "__main__":
     if find() is None:
         print("== No Chromium found: installing one for the browser tests", flush=True)
         install()
+    # Beside this script.
+    import webkit
+
+    if not webkit.is_there() and _is_root_on_debian():
+        print("== No WebKitGTK found: installing it for the browser tests", flush=True)
+        _install_packages(*webkit.PACKAGES)
     if not has_chinese() and _is_root_on_debian():
         print("== No font with Chinese found: installing one for the book on paper", flush=True)
         _install_packages("fonts-noto-cjk")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from attn_lib.explorers import AttentionOnText, LSHCircle, SparsePatterns
 from attn_lib.explorers.words import COMMON_WORDS
@@ -25,7 +25,7 @@ SEED = 20261130
 
 
 def another(text: str, draw: random.Random) -> str:
-    """Return base64 with another of its letters in one place, often the last, of which bits idle."""
+    """Return base64 with another letter in one place: often the last, some of whose bits idle."""
     at = draw.choice([draw.randrange(len(text)), len(text.rstrip("=")) - 1])
     letters = string.ascii_letters.replace(text[at], "")
     return text[:at] + draw.choice(letters) + text[at + 1 :]
@@ -128,3 +128,36 @@ def test_without_scripts_a_page_of_the_book_says_why_its_pictures_stand_still(
     page = offline_page(java_script_enabled=False)
     page.goto((book / "book" / "00-softmax-attention.html").as_uri())
     expect(page.locator(".attn-explorer .ax-why")).to_be_visible()
+
+
+REFUSED = """Object.defineProperty(window, "localStorage", {
+  get() { throw new DOMException("refused", "SecurityError"); },
+});"""
+
+
+def test_a_page_that_may_keep_nothing_and_has_no_fonts_is_whole(
+    browser: Browser, book: Path
+) -> None:
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.add_init_script(REFUSED)
+    errors: list[Error] = []
+    page.on("pageerror", errors.append)
+    asked: list[str] = []
+
+    def withhold(route: Route) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    page.route(re.compile(r"\.woff2?$"), withhold)
+    page.goto((book / "book" / "04-reformer.html").as_uri())
+    expect(page.locator("[data-explorer=LSHCircle]")).to_have_class(re.compile(r"\bax-live\b"))
+    assert len(asked) == 1
+    theme = page.locator("html").get_attribute("data-theme")
+    for _ in range(2):
+        page.locator(".theme-switch-button").first.click()
+    assert page.locator("html").get_attribute("data-theme") != theme
+    formula = page.locator(".math").first
+    assert formula.evaluate("el => el.getBoundingClientRect().width") > 5
+    assert errors == []
+    context.close()

@@ -8,6 +8,7 @@ export function pen(context, cell, ratio) {
   function stroke(colour, thick) {
     context.strokeStyle = colour;
     context.lineWidth = thick * ratio;
+    context.lineJoin = "miter";
   }
 
   return {

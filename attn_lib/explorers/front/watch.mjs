@@ -19,7 +19,9 @@ export function watch(root, { retheme, layout, readdress }) {
     attributes: true,
     attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind", "class"],
   });
-  const sizes = new ResizeObserver(layout);
+  // In the next frame: a picture of another width has another height, and a size that changes while
+  // sizes are told is an error of the page.
+  const sizes = new ResizeObserver(() => requestAnimationFrame(layout));
   sizes.observe(root);
   return () => {
     stop.abort();
