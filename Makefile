@@ -15,6 +15,8 @@ JOBS ?= auto
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --disable-pip-version-check
+UV := 0.13.9
 STAMP := $(VENV)/.made
 HTML := _build/html
 
@@ -25,7 +27,7 @@ TOOLS := node_modules/.made
 BIOME := $(NODE) node_modules/@biomejs/biome/bin/biome
 TSC := $(NODE) node_modules/typescript/bin/tsc
 
-.PHONY: help env book pdf zip test soak bench pages tasks stable loading notebooks serve browser front front-check clean
+.PHONY: help env lock book pdf zip test soak bench pages tasks stable loading notebooks serve browser front front-check clean
 
 help:
 	@echo 'make book       build the book into $(HTML)'
@@ -42,21 +44,32 @@ help:
 	@echo 'make loading    measure how pages load on a slow processor, into benchmarks/results'
 	@echo 'make stable     print what the chapters print otherwise with other threads or processors (ARGS=04 for one)'
 	@echo 'make env        make $(VENV), the environment that all of these use'
+	@echo 'make lock       write requirements.lock anew from requirements.txt, after a change of versions'
 	@echo 'make clean      remove what the other targets built, except $(VENV)'
 
 env: $(STAMP)
 
-$(STAMP): requirements.txt requirements-no-deps.txt pyproject.toml
+$(STAMP): requirements.lock requirements.txt pyproject.toml
 	@if [ -z '$(PYTHON)' ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	    echo 'This project needs Python 3.11 or newer, and found none.' >&2; \
 	    echo 'Install one, or name one: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),env)' >&2; \
 	    exit 1; fi
 	@echo '== Making $(VENV) with $(PYTHON) (a few minutes the first time)'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check -r requirements.txt
-	$(RUN) -m pip install --disable-pip-version-check --no-deps -r requirements-no-deps.txt
-	$(RUN) -m pip install --disable-pip-version-check --no-deps --editable .
+	$(PIP) --require-hashes --no-deps -r requirements.lock
+	$(PIP) "$$(grep '^torch==' requirements.txt)"
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Every package but torch, with the hashes of its files. torch comes in a step of its own: one version
+# has a build for each platform and accelerator, under one name, so that no list of hashes holds for all.
+lock:
+	@mkdir -p $(VENV)
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --disable-pip-version-check --quiet uv==$(UV)
+	grep --no-filename --invert-match '^torch==' requirements.txt requirements-no-deps.txt \
+	    | $(VENV)/lock/bin/uv pip compile - --quiet --no-deps --universal --python-version 3.11.5 \
+	    --generate-hashes --no-annotate --no-header --output-file requirements.lock
 
 book: $(STAMP)
 	@echo '== Building the book (each chapter runs once; later builds use the cache)'

@@ -142,7 +142,7 @@ def test_a_page_that_may_keep_nothing_and_has_no_fonts_is_whole(
     page = context.new_page()
     page.add_init_script(REFUSED)
     errors: list[Error] = []
-    page.on("pageerror", errors.append)
+    page.on("pageerror", lambda error: errors.append(error))
     asked: list[str] = []
 
     def withhold(route: Route) -> None:
