@@ -27,7 +27,7 @@ TOOLS := node_modules/.made
 BIOME := $(NODE) node_modules/@biomejs/biome/bin/biome
 TSC := $(NODE) node_modules/typescript/bin/tsc
 
-.PHONY: help env lock book pdf zip test soak bench pages tasks stable loading notebooks serve browser front front-check clean
+.PHONY: help env lock book pdf zip dist test soak bench pages tasks stable loading notebooks serve browser front front-check clean
 
 help:
 	@echo 'make book       build the book into $(HTML)'
@@ -35,7 +35,8 @@ help:
 	@echo 'make zip        pack the built book into one file to carry, _build/inside-the-transformer.zip'
 	@echo 'make serve      open the built book at http://127.0.0.1:$(PORT) (PORT=... for another)'
 	@echo 'make test       build the book and run all tests'
-	@echo 'make soak       run the tests that take long, such as those that need a C++ compiler'
+	@echo 'make soak       run what takes an hour: long walks, builds of the whole book, other processors'
+	@echo 'make dist       build the library as a wheel and a source distribution, into dist'
 	@echo 'make front      bundle the explorers from their ES modules into attn_lib/explorers/built'
 	@echo 'make notebooks  write notebooks/ from the chapters in book/'
 	@echo 'make bench      measure every mechanism beside its peers (ARGS=--resume goes on where it stopped)'
@@ -97,8 +98,12 @@ test: book browser $(TOOLS)
 	$(RUN) -m pytest -m 'not alone' --numprocesses $(JOBS) --dist worksteal
 	$(RUN) -m pytest -m alone
 
-soak: $(STAMP)
-	$(RUN) -m pytest --soak $(ARGS)
+soak: book browser $(TOOLS)
+	@$(RUN) tests/browser/chromium.py --soak
+	$(RUN) -m pytest --soak --numprocesses $(JOBS) --dist worksteal --report _build/soak.json $(ARGS)
+
+dist: $(STAMP)
+	$(RUN) -m hatchling build --directory dist --target sdist,wheel
 
 browser: $(STAMP)
 	@$(RUN) tests/browser/chromium.py

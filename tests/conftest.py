@@ -1,6 +1,10 @@
 """Settings that every test shares: one thread, repeatable examples, fresh generators."""
 
+import json
+import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -40,6 +44,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add where the layers' contract is tried, and whether the long tests run."""
     parser.addoption("--device", default="cpu", help="of the layers' contract: cpu or cuda")
     parser.addoption("--soak", action="store_true", help="run the tests that take long, alone")
+    parser.addoption("--report", metavar="FILE", help="where to say what each test came to, in JSON")
+
+
+class Report:
+    """What each test came to, how long it took and what it recorded, in one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.began = time.time()
+        self.tests: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note one phase of one test."""
+        test = self.tests.setdefault(report.nodeid, {"outcome": "passed", "seconds": 0.0})
+        test["seconds"] = round(test["seconds"] + report.duration, 1)
+        if report.outcome != "passed":
+            test["outcome"] = report.outcome
+        test.update(report.user_properties)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the file."""
+        from benchmarks import machine
+
+        document = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime(self.began)),
+            "minutes": round((time.time() - self.began) / 60, 1),
+            "machine": machine.describe(),
+            "tests": dict(sorted(self.tests.items())),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the process that gathers what the others found report it."""
+    path = config.getoption("--report")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Report(Path(path)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,7 +1,9 @@
 """The tool that compares what chapters print: what it reads of an output, and what it reports."""
 
 import pytest
-from stability import VARIANTS, _check_where, _lines, differences, main
+from stability import ROOT, VARIANTS, _check_where, _lines, differences, main
+
+CHAPTERS = sorted(path.stem for path in (ROOT / "book").glob("[0-9][0-9]-*.md"))
 
 
 def stream(text):
@@ -39,6 +41,12 @@ def test_a_variant_that_did_not_take_effect_stops_it():
             _check_where(name, "3 AVX2")
     with pytest.raises(SystemExit, match=r"^AVX2: the kernel ran with 2 threads and AVX512"):
         _check_where("AVX2", "2 AVX512")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_prints_the_same_on_other_processors(chapter):
+    assert main([chapter]) == 0
 
 
 def test_where_no_chapter_is_meant_nothing_runs(capsys):

@@ -99,6 +99,11 @@ def build_font_cache(app: Sphinx) -> None:
     import matplotlib.font_manager  # noqa: F401
 
 
+def remove_reports(app: Sphinx) -> None:
+    """Remove what an earlier build reported of cells that failed: it is no part of the book."""
+    shutil.rmtree(Path(app.outdir) / "reports", ignore_errors=True)
+
+
 def forget_after_warnings(app: Sphinx, exception: Exception | None) -> None:
     """Throw the environment away after a build that failed or warned."""
     if exception is not None or app._warncount:
@@ -110,5 +115,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("execution_caches", None, "env", types=[str])
     app.connect("config-inited", choose_cache)
     app.connect("builder-inited", build_font_cache)
+    app.connect("builder-inited", remove_reports)
     app.connect("build-finished", forget_after_warnings)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

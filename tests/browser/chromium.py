@@ -1,7 +1,8 @@
 """Find the Chromium of the browser tests; run as a script, install one where none is found.
 
 As root on Debian the script installs WebKitGTK, too, for the tests that run in both; and, since the
-book on paper holds Chinese, a font with Chinese where there is none.
+book on paper holds Chinese, a font with Chinese where there is none. With ``--soak`` it installs
+faketime, which lets a book be built on another day.
 """
 
 from __future__ import annotations
@@ -76,4 +77,7 @@ if __name__ == "__main__":
     if not has_chinese() and _is_root_on_debian():
         print("== No font with Chinese found: installing one for the book on paper", flush=True)
         _install_packages("fonts-noto-cjk")
+    if "--soak" in sys.argv[1:] and not shutil.which("faketime") and _is_root_on_debian():
+        print("== No faketime found: installing it for the soak", flush=True)
+        _install_packages("faketime")
     print(f"Browser tests use {find()}")
