@@ -103,7 +103,7 @@ soak: book browser $(TOOLS)
 	$(RUN) -m pytest --soak --numprocesses $(JOBS) --dist worksteal --report _build/soak.json $(ARGS)
 
 dist: $(STAMP)
-	$(RUN) -m hatchling build --directory dist --target sdist,wheel
+	$(RUN) -m hatchling build --directory dist --target sdist --target wheel
 
 browser: $(STAMP)
 	@$(RUN) tests/browser/chromium.py

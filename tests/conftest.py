@@ -44,7 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add where the layers' contract is tried, and whether the long tests run."""
     parser.addoption("--device", default="cpu", help="of the layers' contract: cpu or cuda")
     parser.addoption("--soak", action="store_true", help="run the tests that take long, alone")
-    parser.addoption("--report", metavar="FILE", help="where to say what each test came to, in JSON")
+    parser.addoption(
+        "--report", metavar="FILE", help="where to say what each test came to, in JSON"
+    )
 
 
 class Report:
@@ -65,12 +67,12 @@ class Report:
 
     def pytest_sessionfinish(self) -> None:
         """Write the file."""
-        from benchmarks import machine
+        from benchmarks import record
 
         document = {
             "date": time.strftime("%Y-%m-%d", time.gmtime(self.began)),
             "minutes": round((time.time() - self.began) / 60, 1),
-            "machine": machine.describe(),
+            "machine": record.machine(torch.get_num_threads()),
             "tests": dict(sorted(self.tests.items())),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)

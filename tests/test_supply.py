@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import re
+import tarfile
 from pathlib import Path
 
+import builds
 import pytest
 import yaml
 
@@ -71,7 +73,7 @@ def test_a_workflow_may_do_little_and_not_for_long(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
     for name, job in workflow["jobs"].items():
-        assert 0 < job["timeout-minutes"] <= 120, name
+        assert 0 < job["timeout-minutes"] <= 180, name
         more = {"pages": "write", "id-token": "write"} if name == "publish" else None
         assert job.get("permissions") == more, name
         for step in job["steps"]:
@@ -79,3 +81,22 @@ def test_a_workflow_may_do_little_and_not_for_long(path: Path) -> None:
                 assert re.fullmatch(r"actions/[\w-]+@(v\d+|[0-9a-f]{40})", step["uses"]), step
             if "checkout" in step.get("uses", ""):
                 assert step["with"]["persist-credentials"] is False, name
+
+
+def test_both_distributions_are_the_same_from_every_build(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "an other" / "书"
+    build = ["python", "-m", "hatchling", "build", "--directory"]
+    for folder, moment in ((one, builds.SOME_DAY), (other, builds.SOME_DAY + 10**8)):
+        builds.copy(folder, moment)
+        builds.run([*build, "dist", "--target", "sdist", "--target", "wheel"], folder)
+    first, second = (builds.sums(folder / "dist") for folder in (one, other))
+    assert len(first) == 2
+    assert first == second
+    # The library that pip makes of the source is the one in the wheel.
+    (source,) = (one / "dist").glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (folder,) = (tmp_path / "source").iterdir()
+    builds.run([*build, "dist", "--target", "wheel"], folder)
+    again = builds.sums(folder / "dist")
+    assert again == {name: digest for name, digest in first.items() if name.endswith(".whl")}
