@@ -32,6 +32,15 @@ HTML = ROOT / "_build" / "html"
 WIDTH, HEIGHT = 390, 844
 PATIENCE = 30_000
 SETTLED = 1500
+SEEN = """(patience) => new Promise((done, fail) => {
+  const end = performance.now() + patience;
+  const look = () => {
+    if (seen.explorer !== null) done();
+    else if (performance.now() > end) fail(new Error("no explorer is there"));
+    else setTimeout(look, 100);
+  };
+  look();
+})"""
 
 WATCH = """
 window.seen = {paint: null, explorer: null, tasks: [], shift: 0};
@@ -100,7 +109,7 @@ def visit(browser: Browser, page: Path, slowed: float) -> dict[str, Any]:
     tab.goto(page.as_uri(), wait_until="load")
     tab.wait_for_timeout(2 * SETTLED)
     if tab.locator(".attn-explorer").count():
-        tab.wait_for_function("window.seen.explorer !== null", timeout=PATIENCE)
+        tab.evaluate(SEEN, PATIENCE)
     seen = tab.evaluate("seen")
     elements = tab.locator("*").count()
     script = tab.evaluate(SQUARE_ROOTS)

@@ -318,7 +318,9 @@ def test_the_picture_in_words_is_true_to_its_state(explorer: type[Explorer]) -> 
 
 def test_common_words_are_used() -> None:
     sources = " ".join(FRONT.values())
-    assert all(f'"{name}"' in sources for name in COMMON_WORDS)
+    # Where no explorer comes to life, the page itself says why.
+    page = (ROOT / "book" / "_ext" / "explorers.py").read_text(encoding="utf-8")
+    assert all(f'"{name}"' in sources + page for name in COMMON_WORDS)
     spoken = set(re.findall(r'\b(?:words|speak)\(\s*"(\w+)"', sources))
     assert spoken <= {*COMMON_WORDS, *STRIDE_WORDS, "ramp", "change"}
 

@@ -1,4 +1,4 @@
-"""Every mutant of `mutants.py` must fail a test."""
+"""Every mutant of `mutants.py` must fail a test: each is tried in the soak."""
 
 import os
 import subprocess
@@ -25,6 +25,7 @@ def test_each_mutant_has_a_place():
         assert mutant.old != mutant.new
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", [mechanism.name for mechanism in MECHANISMS])
 def test_no_mutant_survives(name):
     done = subprocess.run(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from .waiting import until
+
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
@@ -44,9 +46,10 @@ def axe() -> str:
 
 def violations(page: Page, axe: str, options: dict) -> dict[str, list[str]]:
     """Return the names of the rules that a page breaks, with the elements that do."""
-    page.wait_for_function(
+    until(
+        page,
         "() => [...document.querySelectorAll('.attn-explorer')]"
-        ".every((one) => one.classList.contains('ax-live'))"
+        ".every((one) => one.classList.contains('ax-live'))",
     )
     page.evaluate(UNFOLD)
     page.wait_for_timeout(300)

@@ -37,6 +37,8 @@ from attn_lib.explorers.longformer_window import steps_to_reach
 from attn_lib.explorers.sparse_patterns import DIRECT, LENGTH, LOST
 from attn_lib.explorers.words import COMMON_WORDS
 
+from .waiting import until
+
 ROOT = Path(__file__).parents[2]
 ALL = (
     AttentionOnText,
@@ -97,7 +99,8 @@ def state_of(root: Locator) -> dict[str, Any]:
 
 def settle(root: Locator, name: str, old: Any) -> dict[str, Any]:
     """Wait until the value of a control is another one, and return the state."""
-    root.page.wait_for_function(
+    until(
+        root.page,
         """([root, name, old]) =>
           JSON.stringify(JSON.parse(root.dataset.state)[name]) !== JSON.stringify(old)""",
         arg=[root.element_handle(), name, old],
@@ -504,7 +507,8 @@ def fragment_of(page: Page) -> set[str]:
 
 
 def wait_for_fragment(page: Page, wanted: set[str]) -> None:
-    page.wait_for_function(
+    until(
+        page,
         "wanted => JSON.stringify(location.hash.slice(1).split('&').filter(Boolean).sort())"
         " === JSON.stringify(wanted)",
         arg=sorted(wanted),
@@ -857,9 +861,7 @@ def test_with_a_slow_kernel_the_latest_wins_and_replies_are_kept(live: Callable[
     asked = "model.log.filter((entry) => entry.type === 'frame').map((e) => e.controls.stride)"
     for stride in range(20, 60):
         page.evaluate("stride => model.set('stride', stride)", stride)
-    page.wait_for_function(
-        "JSON.parse(document.querySelector('.attn-explorer').dataset.state).stride === 59"
-    )
+    until(page, "JSON.parse(document.querySelector('.attn-explorer').dataset.state).stride === 59")
     check_drawn(root, SparsePatterns)
     requests = page.evaluate(asked)
     assert requests[0] == 12

@@ -20,6 +20,7 @@ from .test_explorers import (
     state_of,
     write_page,
 )
+from .waiting import until
 
 __all__ = ["write_page"]
 
@@ -91,7 +92,7 @@ def test_clicks_and_keys_make_tokens_global_and_ordinary_again(
     field.press("Enter")
     assert check_drawn(root, LongformerWindow)["global_tokens"] == (7, 63)
     expect(field).to_have_value("7, 63")
-    page.wait_for_function("location.hash.includes('global_tokens=7%2C63')")
+    until(page, "location.hash.includes('global_tokens=7%2C63')")
     again = offline_page()
     open_page(again, page.url)
     other = again.locator(".attn-explorer")

@@ -25,6 +25,7 @@ from .test_explorers import (
     state_of,
     write_page,
 )
+from .waiting import until
 
 __all__ = ["write_page"]
 
@@ -117,7 +118,7 @@ def test_points_can_be_pointed_at_and_walked(
     for key, i in [("ArrowRight", 34), ("ArrowDown", 33), ("ArrowUp", 34), ("ArrowLeft", 33)]:
         page.keyboard.press(key)
         expect(status).to_have_text(check_points(root, i))
-    page.wait_for_function("location.hash.endsWith('lsh-circle.at=33')")
+    until(page, "location.hash.endsWith('lsh-circle.at=33')")
 
 
 def test_the_points_fit_a_phone(offline_page: MakePage, write_page: Callable[..., str]) -> None:
@@ -165,7 +166,7 @@ def test_a_finger_that_scrolls_passes_over_the_points(
         disc.scroll_into_view_if_needed()
         start = page.evaluate("scrollY")
         swipe(disc, dx, -200)
-        page.wait_for_function("start => scrollY > start + 100", arg=start)
+        until(page, "start => scrollY > start + 100", arg=start)
         assert json.loads(root.get_attribute("data-pick")) == [7]
         expect(page.locator(".ax-status")).to_have_text(check_points(root, 7))
     assert page.evaluate("location.hash") == "#lsh-circle.at=7"
@@ -184,7 +185,7 @@ def test_a_finger_that_goes_across_takes_the_points_along(
         swipe(disc, dx, 0)
         expect(root).to_have_attribute("data-pick", f"[{i}]")
         expect(page.locator(".ax-status")).to_have_text(check_points(root, i))
-        page.wait_for_function(f"location.hash.endsWith('lsh-circle.at={i}')")
+        until(page, f"location.hash.endsWith('lsh-circle.at={i}')")
     assert page.evaluate("scrollY") == start
 
 

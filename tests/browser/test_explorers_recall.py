@@ -10,6 +10,7 @@ from test_explorers_recall import invented, recorded
 from attn_lib.explorers import RecallAgainstState
 
 from .test_explorers import open_page, settle, state_of, write_page
+from .waiting import until
 
 __all__ = ["recorded", "write_page"]
 
@@ -55,9 +56,7 @@ def test_names_are_switches(offline_page: MakePage, write_page: Callable[..., st
     family.click()
     expect(family).to_have_attribute("aria-pressed", "false")
     assert drawn(root) == there("softmax", "linformer", "luna")
-    page.wait_for_function(
-        "location.hash.includes('mechanisms=') && !location.hash.includes('luna')"
-    )
+    until(page, "location.hash.includes('mechanisms=') && !location.hash.includes('luna')")
     page.reload()
     expect(root).to_have_attribute("data-digest", re.compile("."))
     assert drawn(root) == there("softmax", "linformer", "luna")

@@ -19,6 +19,7 @@ from .test_explorers import (
     state_of,
     write_page,
 )
+from .waiting import until
 
 __all__ = ["write_page"]
 
@@ -99,7 +100,7 @@ def test_time_moves_the_sums_and_the_rows(
     expect(values.nth(3)).to_have_text("1,056 (64)")
     expect(values.nth(4)).to_have_text("0.00 (0.00)")
     root.get_by_role("button", name="Play Tokens read").click()
-    page.wait_for_function("el => JSON.parse(el.dataset.state).time > 2", arg=root.element_handle())
+    until(page, "el => JSON.parse(el.dataset.state).time > 2", arg=root.element_handle())
     root.get_by_role("button", name="Pause Tokens read").click()
 
 

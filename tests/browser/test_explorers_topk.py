@@ -13,6 +13,7 @@ from attn_lib.explorers import TopKSelection
 from attn_lib.explorers.topk_selection import LENGTH
 
 from .test_explorers import cell_at, open_page, state_of, write_page
+from .waiting import until
 
 __all__ = ["write_page"]
 
@@ -123,7 +124,7 @@ def test_a_pair_is_kept_or_dropped_in_words(
     key = int(TopKSelection.compute(**state)["order"][62, 2])
     expect(status).to_have_text(sentence(state, 62, key))
     assert json.loads(root.get_attribute("data-pick")) == [62, key]
-    page.wait_for_function("location.hash.includes('at=62')")
+    until(page, "location.hash.includes('at=62')")
 
 
 def test_the_readouts_are_the_heads(offline_page: MakePage, write_page: Callable[..., str]) -> None:

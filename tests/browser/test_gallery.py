@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page
 
+from .waiting import until
+
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 
 MakePage = Callable[..., Page]
@@ -17,9 +19,8 @@ CHAPTERS = sorted(
 def cards(page: Page, book: Path) -> list[Locator]:
     """Open the landing page and return its pictures, once all are alive."""
     page.goto((book / "book" / "intro.html").as_uri())
-    page.wait_for_function(
-        "count => document.querySelectorAll('.live.is-live').length === count", arg=len(CHAPTERS)
-    )
+    alive = "count => document.querySelectorAll('.live.is-live').length === count"
+    until(page, alive, len(CHAPTERS))
     return page.locator(".live").all()
 
 

@@ -27,6 +27,7 @@ from .test_explorers import (
     settle,
     write_page,
 )
+from .waiting import until
 
 __all__ = ["live", "write_page"]
 
@@ -108,7 +109,7 @@ def test_a_view_made_off_the_page_is_whole_on_it(
     root = page.locator(".attn-explorer")
     before = look(root)
     page.evaluate(RENDER, "nowhere")
-    page.wait_for_function("made[0].el.firstChild.dataset.digest")
+    until(page, "made[0].el.firstChild.dataset.digest")
     page.evaluate("close_(); document.querySelector('#cell').replaceWith(made[0].el)")
     same(look(root), before)
 

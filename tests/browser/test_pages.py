@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from .waiting import until
+
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 
@@ -134,6 +136,8 @@ def test_page_of_reference_from_a_folder(offline_page: MakePage, book: Path, nam
 def test_a_name_in_a_cell_leads_to_its_reference(offline_page: MakePage, book: Path) -> None:
     page = offline_page()
     page.goto((book / "book" / "06-performer.html").as_uri())
+    # Until all explorers are alive, keys may find more between two places than they did before.
+    until(page, "() => !document.querySelector('.attn-explorer:not(.ax-live)')")
     link = page.locator(".cell_input a.in-code", has_text="performer_attention").first
     decoration = "link => getComputedStyle(link).textDecorationLine"
     assert link.evaluate(decoration) == "none"
@@ -252,9 +256,7 @@ def live_explorers(page: Page) -> Iterator[Locator]:
     """Yield each explorer of a page, in sight and drawn."""
     for explorer in page.locator(".attn-explorer").all():
         explorer.scroll_into_view_if_needed()
-        page.wait_for_function(
-            "one => one.classList.contains('ax-live')", arg=explorer.element_handle()
-        )
+        until(page, "one => one.classList.contains('ax-live')", arg=explorer.element_handle())
         page.wait_for_timeout(200)
         yield explorer
 

@@ -19,6 +19,8 @@ from pypdf.generic import DictionaryObject
 from browser import chromium
 from browser.conftest import HTML, ROOT, missing
 
+from .waiting import until
+
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 
 TRIAL = ("book/01-sparse-transformer", "book/part-2")
@@ -228,7 +230,7 @@ def test_a_page_prints_light_whole_and_with_its_answers_last(
     explorer = page.locator(".attn-explorer.ax-live").first
     explorer.locator("input[type=range]").first.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("location.hash.includes('sparse-patterns.stride')")
+    until(page, "location.hash.includes('sparse-patterns.stride')")
     moved = page.evaluate("location.hash")
     page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
     texts = [each.extract_text() for each in PdfReader(tmp_path / "page.pdf").pages]

@@ -7,6 +7,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Locator, Page
 
+from .waiting import until
+
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 
 MakePage = Callable[..., Page]
@@ -17,9 +19,7 @@ def search(page: Page, start: str, words: str) -> Locator:
     """Search for some words and return what was found."""
     page.goto(f"{start}/search.html?q={quote(words)}")
     page.wait_for_selector("#search-results ul.search li")
-    page.wait_for_function(
-        "() => /\\d/.test(document.querySelector('.search-summary').textContent)"
-    )
+    until(page, "() => /\\d/.test(document.querySelector('.search-summary').textContent)")
     return page.locator("#search-results ul.search > li")
 
 

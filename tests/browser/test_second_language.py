@@ -29,6 +29,8 @@ from figure_words import PHRASES, messages, parse, words_in  # noqa: E402
 from attn_lib import explorers  # noqa: E402
 from attn_lib.data import load_passage  # noqa: E402
 
+from .waiting import until  # noqa: E402
+
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 
 MakePage = Callable[..., Page]
@@ -199,9 +201,7 @@ def test_live_explorers_speak_the_language_and_stay_in_their_frames(
     page = offline_page(width=width)
     page.goto((edition[0] / "book" / f"{chapter}.html").as_uri())
     roots = page.locator("[data-explorer]")
-    page.wait_for_function(
-        "document.querySelectorAll('[data-explorer]:not([data-digest])').length === 0"
-    )
+    until(page, "() => !document.querySelector('[data-explorer]:not([data-digest])')")
     # A control is moved, and something is pointed at, so that other sentences come up, too.
     for root in roots.all():
         for slider in root.locator("input[type=range]:not(:disabled)").all()[:2]:

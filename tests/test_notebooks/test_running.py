@@ -1,7 +1,7 @@
 """The notebooks run from an empty folder where only the library is installed.
 
-In the gate all run as in Colab. With this project's own versions, by which the book's build runs all
-cells, one runs there, and the others in the soak.
+In the gate all run as in Colab. By this project's own versions, with which the book's build runs
+all cells, one runs there, and the others in the soak.
 """
 
 import hashlib
