@@ -487,3 +487,12 @@ def test_the_style_sheet_is_all_its_parts() -> None:
     assert len(book_style.PARTS) == len(parts)
     whole = book_style.style_sheet()
     assert whole.count("{") == whole.count("}") > 100
+
+
+def test_each_page_says_once_where_to_report_a_mistake_on_it(book: Path) -> None:
+    link = re.compile(r'href="([^"]*/issues/new[^"]*)"')
+    for page in sorted(book.glob("book/**/*.html")):
+        (address,) = link.findall(page.read_text(encoding="utf-8"))
+        source = page.relative_to(book).with_suffix(".md").as_posix()
+        assert f"title=Mistake+in+{source.replace('/', '%2F')}&amp;" in address
+        assert (ROOT / source).exists()
