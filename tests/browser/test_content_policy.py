@@ -28,7 +28,9 @@ def pages_of(book: Path) -> list[Path]:
 
 
 def test_every_page_names_the_scripts_that_stand_in_it(book: Path) -> None:
-    assert "<script" not in (book / "index.html").read_text(encoding="utf-8")
+    first = (book / "index.html").read_text(encoding="utf-8")
+    assert "<script" not in first
+    assert "default-src 'none'" in POLICY.findall(first)[0]
     for page in pages_of(book):
         text = page.read_text(encoding="utf-8")
         (policy,) = POLICY.findall(text)
@@ -66,3 +68,10 @@ def test_what_gets_into_a_page_is_not_run(
     violations = [line for line in refused if "Content Security Policy" in line]
     assert len(violations) >= 2, refused
     context.close()
+
+
+def test_the_first_page_leads_to_the_cover(browser: Browser, book: Path) -> None:
+    page = browser.new_page()
+    page.goto((book / "index.html").as_uri())
+    page.wait_for_url("**/book/intro.html")
+    page.close()
