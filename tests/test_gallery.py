@@ -4,7 +4,6 @@ import base64
 import gzip
 import json
 import math
-import os
 import re
 import sys
 from html.parser import HTMLParser
@@ -17,6 +16,7 @@ import torch
 from docutils.core import publish_doctree
 from docutils.parsers.rst import directives
 from docutils.utils import SystemMessage
+from prerequisites import HTML, built_book
 from torch.testing import assert_close
 
 import attn_lib
@@ -24,7 +24,6 @@ from attn_lib import explorers
 from attn_lib.data import load_measurements, load_passage
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "_build" / "html" / "book" / "intro.html"
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 import gallery  # noqa: E402
@@ -341,12 +340,7 @@ def test_a_gallery_that_cannot_be_shown_is_refused(body: str, rule: str) -> None
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    if not PAGE.exists():
-        reason = "the book is not built: run `make book` first"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return PAGE.read_text(encoding="utf-8")
+    return (built_book() / "book" / "intro.html").read_text(encoding="utf-8")
 
 
 def built(page: str) -> str:
@@ -411,6 +405,6 @@ def test_sentences_have_their_numbers(page: str) -> None:
 
 @pytest.mark.book
 def test_the_gallery_weighs_little(page: str) -> None:
-    script = PAGE.parents[1] / "_static" / "gallery.js"
+    script = HTML / "_static" / "gallery.js"
     parts = [built(page).encode(), script.read_bytes()]
     assert sum(len(gzip.compress(part, 9)) for part in parts) <= HEAVIEST

@@ -1,11 +1,11 @@
 """The texts that search takes its excerpts from."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
+from prerequisites import built_book
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -58,12 +58,7 @@ def test_a_page_is_read_in_parts(body: str, parts: list[list[str]]) -> None:
 
 @pytest.mark.book
 def test_every_page_is_in_the_script() -> None:
-    script = HTML / "_static" / "search-texts.js"
-    if not script.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("the book is not built: run `make book` first")
-        pytest.skip("the book is not built: run `make book` first")
-    text = script.read_text(encoding="utf-8")
+    text = (built_book() / "_static" / "search-texts.js").read_text(encoding="utf-8")
     found = json.loads(text.removeprefix("window.SEARCH_TEXTS = ").rstrip(";\n"))
     pages = {
         path.relative_to(HTML).with_suffix("").as_posix() for path in HTML.glob("book/**/*.html")

@@ -1,6 +1,5 @@
 """A real Chromium for the tests, cut off from every other host, and the built book."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,11 +9,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, sync_playwright
+from prerequisites import built_book, missing
 
 from browser import chromium
 
-ROOT = Path(__file__).parents[2]
-HTML = ROOT / "_build" / "html"
 # The address bar's own pages, which a headless Chromium loads into every window, too: half a second
 # of processor each. The browser heeds the last list alone, so that Playwright's is said again.
 FEATURES = (
@@ -41,13 +39,6 @@ class QuietHandler(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def missing(what: str) -> None:
-    """Fail in CI, skip elsewhere, because `what` is missing."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start one Chromium for all tests."""
@@ -63,9 +54,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def book() -> Path:
     """Return the folder of the built book."""
-    if not (HTML / "index.html").exists():
-        missing("the book is not built: run `make book` first")
-    return HTML
+    return built_book()
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,11 @@ from urllib.parse import quote
 import pytest
 from addresses import WORDS
 from playwright.sync_api import Page
+from prerequisites import missing
 
 from attn_lib import explorers
 from attn_lib.explorers._pack import digest, encode
 from browser import webkit
-
-from .conftest import missing
 
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page
+from prerequisites import HTML, ROOT, missing
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject
 
 from browser import chromium
-from browser.conftest import HTML, ROOT, missing
 
 from .waiting import until
 
