@@ -114,9 +114,10 @@ async ({ seed, milliseconds }) => {
       const names = [...Object.keys(JSON.parse(root.dataset.state ?? "{}")), "at", "nothing"];
       const key = slug(draw([root.dataset.explorer, "nobody"]));
       const word = draw([encodeURIComponent, (text) => text])(draw(HOSTILE));
+      const before = location.href;
       location.hash = draw([`${key}.${draw(names)}=${word}`, `${key}.at=%E0%A4%A`, word, ""]);
-      behind++;
-      ahead = 0;
+      // The same address again is no step that leads back.
+      if (location.href !== before) [behind, ahead] = [behind + 1, 0];
       return location.hash;
     },
     back() {
