@@ -45,7 +45,7 @@ class Window:
         started = self.command("POST", "/session", {"capabilities": wanted})
         self.session = f"/session/{started['sessionId']}"
         self.version = str(started["capabilities"]["browserVersion"])
-        self.command("POST", "/timeouts", {"script": 300_000, "pageLoad": 60_000})
+        self.command("POST", "/timeouts", {"script": 120_000, "pageLoad": 60_000})
 
     def command(self, method: str, path: str, body: Any = None) -> Any:
         """Send one command and return its answer."""
@@ -54,7 +54,7 @@ class Window:
         request = urllib.request.Request(where, data, method=method)
         request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=330) as answer:
+            with urllib.request.urlopen(request, timeout=150) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise RuntimeError(json.load(error)["value"]["message"]) from error
