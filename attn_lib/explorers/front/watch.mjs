@@ -1,6 +1,5 @@
 // What happens around an explorer: another theme, another width, another address.
 
-import { node } from "./dom.mjs";
 import { SYSTEM } from "./theme.mjs";
 
 /** Calls back until the function that it returns is called.
@@ -20,16 +19,13 @@ export function watch(root, { retheme, layout, readdress }) {
     attributes: true,
     attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind", "class"],
   });
-  // As wide as the root, but never high: a picture of another width has another height, and a size
-  // that changes while it is told is an error of the page.
-  const gauge = node("div", {});
-  root.append(gauge);
-  const sizes = new ResizeObserver(layout);
-  sizes.observe(gauge);
+  // In the next frame: a picture of another width has another height, which may take a scroll bar's
+  // width from all others, and sizes that change while sizes are told are an error of the page.
+  const sizes = new ResizeObserver(() => requestAnimationFrame(layout));
+  sizes.observe(root);
   return () => {
     stop.abort();
     themes.disconnect();
     sizes.disconnect();
-    gauge.remove();
   };
 }
