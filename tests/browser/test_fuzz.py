@@ -58,7 +58,8 @@ PICTURES = """async () => {
   const plain = (svg) => {
     const copy = svg.cloneNode(true);
     for (const el of copy.querySelectorAll("[style*='display: none']")) el.remove();
-    return copy.outerHTML.replace(/ (id|for|href|aria-[a-z]+)="[^"]*"/g, "");
+    const kept = copy.outerHTML.replace(/ (id|for|href|aria-[a-z]+)="[^"]*"/g, "");
+    return kept.replaceAll(' style=""', "");
   };
   return [...document.querySelectorAll(".attn-explorer")].map((root) => ({
     canvases: [...root.querySelectorAll("canvas")].map(bytes),
