@@ -73,7 +73,7 @@ PICTURES = """async () => {
 class Seen(Protocol):
     """What a walk needs of a browser's window."""
 
-    def open(self, address: str) -> None: ...
+    def visit(self, address: str) -> None: ...
 
     def resize(self, width: int, height: int) -> None: ...
 
@@ -86,7 +86,7 @@ class ChromiumWindow:
     def __init__(self, page: Page) -> None:
         self.page = page
 
-    def open(self, address: str) -> None:
+    def visit(self, address: str) -> None:
         self.page.goto("about:blank")
         self.page.goto(address)
 
@@ -153,13 +153,13 @@ def computed(one: dict[str, str]) -> str:
 def check_same(window: Seen, address: str, done: dict[str, Any], where: str) -> None:
     """Hold the page to one that is opened anew at the same state; it stays open."""
     here = window.evaluate(PICTURES)
-    window.open(address + address_of(done["drawn"]))
+    window.visit(address + address_of(done["drawn"]))
     window.evaluate(LIVE)
     there = window.evaluate(PICTURES)
     for before, after, one in zip(here, there, done["drawn"], strict=True):
         unlike = [kind for kind in before if before[kind] != after[kind]]
         if unlike and KEEP:
-            Path(KEEP).write_text(json.dumps([unlike, one, before, after]))
+            Path(KEEP).write_text(json.dumps([unlike, one, before, after]), encoding="utf-8")
         assert not unlike, f"{unlike} of {one['explorer']}, {where}"
 
 
@@ -168,7 +168,7 @@ def walk(window: Seen, address: str, bursts: int, seconds: float, seed: int) -> 
     draw = random.Random(seed)
     steps = 0
     window.resize(*SIZES[0])
-    window.open(address)
+    window.visit(address)
     count = window.evaluate(LIVE)
     assert count
     for burst in range(bursts):

@@ -59,7 +59,7 @@ class Window:
         except urllib.error.HTTPError as error:
             raise RuntimeError(json.load(error)["value"]["message"]) from error
 
-    def open(self, address: str) -> None:
+    def visit(self, address: str) -> None:
         """Open a page."""
         self.command("POST", "/url", {"url": address})
 

@@ -78,11 +78,10 @@ export class ControlKit {
         part.el.classList.toggle("ax-off", !active);
         if (part.play) part.play.disabled = !active;
       }
-      if (active) {
-        const values = this.source.choices(control, this.state);
-        this.state[control.name] = this.snap(control, values, this.state[control.name]);
-        this.offer(part, values);
-      } else if (part.values.length === 0) this.offer(part, control.grid);
+      // An address may name any value, also of a control that has no effect here.
+      const values = active ? this.source.choices(control, this.state) : control.grid;
+      this.state[control.name] = this.snap(control, values, this.state[control.name]);
+      if (active || part.values.length === 0) this.offer(part, values);
       this.show(part, this.state[control.name]);
     }
   }
