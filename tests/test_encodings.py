@@ -16,7 +16,7 @@ TEXT = {"read_text": 0, "write_text": 1}
 OPEN = {"open": 1, "fdopen": 1, "NamedTemporaryFile": 0, "TemporaryFile": 0}
 PROGRAM = {"run", "Popen", "check_output"}
 # Classes whose `open` takes no encoding.
-OTHERS = {"Image", "os", "super()", "webbrowser", "zipfile", "self"}
+OTHERS = {"Image", "os", "super()", "tarfile", "webbrowser", "zipfile", "self"}
 
 
 def without_encoding(source):
