@@ -7,7 +7,8 @@ with another name keeps its old one as a label, ``(old-name)=``, on the line bef
 
 import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -22,6 +23,15 @@ NAMED = "section[id], span[id], dt[id], div.math-block[id], figure[id], article 
 NUMBERED = re.compile(r"id\d+")
 # As `slug` of attn_lib/explorers/front/page.mjs, which names a state in an address.
 WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def keys(names: Iterable[str]) -> Iterator[str]:
+    """Yield what each of a page's explorers is called in an address, given their names in order."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        key = WORDS.sub("-", name).lower()
+        seen[key] += 1
+        yield f"{key}-{seen[key]}" if seen[key] > 1 else key
 
 
 def states(key: str, explorer: type) -> Iterator[str]:
@@ -40,13 +50,9 @@ def on_page(page: Path) -> Iterator[str]:
             class_="attn-explorer"
         ):
             yield element["id"]
-    seen: dict[str, int] = {}
-    for root in tree.select("[data-explorer]"):
-        name = root["data-explorer"]
-        key = WORDS.sub("-", name).lower()
-        seen[key] = seen.get(key, 0) + 1
-        place = f"-{seen[key]}" if seen[key] > 1 else ""
-        yield from states(key + place, getattr(explorers, name))
+    names = [root["data-explorer"] for root in tree.select("[data-explorer]")]
+    for name, key in zip(names, keys(names), strict=True):
+        yield from states(key, getattr(explorers, name))
 
 
 def built(html: Path = HTML) -> set[str]:

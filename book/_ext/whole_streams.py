@@ -7,7 +7,6 @@ pieces had two lines there, and no other build had.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from myst_nb.core import render
@@ -31,19 +30,11 @@ def joined(outputs: Outputs) -> Outputs:
     return kept
 
 
-def before(merge: Callable[[Outputs], Outputs]) -> Callable[[Outputs], Outputs]:
-    """Return `merge` for streams that are whole; it still settles their order and line ends."""
-
-    def merge_whole(outputs: Outputs) -> Outputs:
-        return merge(joined(outputs))
-
-    return merge_whole
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Give myst-nb whole streams to merge, for as long as this build lasts."""
     merge = render.coalesce_streams
-    render.coalesce_streams = before(merge)
+    # It still settles their order and line ends.
+    render.coalesce_streams = lambda outputs: merge(joined(outputs))
 
     def put_back(app: Sphinx, exception: Exception | None) -> None:
         render.coalesce_streams = merge

@@ -49,6 +49,13 @@ def mangled(text: str, draw: random.Random) -> str:
     return text[:at] + draw.choice("!é{\n =") + text[at + 1 :]
 
 
+def change_frames(folder: Path, change: Callable[[str], str], count: int = 0) -> None:
+    """Put what `change` makes of a page's frames in their place: of all, or of the first few."""
+    file = folder / "page.html"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(FRAMES.sub(lambda block: change(block[0]), text, count), encoding="utf-8")
+
+
 def check_still(page: Page, count: int) -> None:
     """Hold every explorer of a page to its still picture and the sentence."""
     roots = page.locator(".attn-explorer").all()
@@ -70,9 +77,7 @@ def test_damaged_frames_leave_the_still_and_a_sentence(
 ) -> None:
     draw = random.Random(SEED)
     address = write_page(*(LSHCircle() for _ in range(FLIPS)))
-    file = tmp_path / "page.html"
-    text = file.read_text(encoding="utf-8")
-    file.write_text(FRAMES.sub(lambda block: damage(block[0], draw), text), encoding="utf-8")
+    change_frames(tmp_path, lambda block: damage(block, draw))
     page = offline_page()
     page.goto(address)
     check_still(page, FLIPS)
@@ -84,11 +89,8 @@ def test_frames_of_another_explorer_are_refused(
     tmp_path: Path,
 ) -> None:
     address = write_page(AttentionOnText(), SparsePatterns())
-    file = tmp_path / "page.html"
-    text = file.read_text(encoding="utf-8")
-    first, second = FRAMES.findall(text)
-    both = iter((second, first))
-    file.write_text(FRAMES.sub(lambda _: next(both), text), encoding="utf-8")
+    first, second = FRAMES.findall((tmp_path / "page.html").read_text(encoding="utf-8"))
+    change_frames(tmp_path, {first: second, second: first}.__getitem__)
     page = offline_page()
     page.goto(address)
     check_still(page, 2)
@@ -100,10 +102,8 @@ def test_one_damaged_explorer_stops_no_other(
     tmp_path: Path,
 ) -> None:
     address = write_page(LSHCircle(), SparsePatterns())
-    file = tmp_path / "page.html"
-    text = file.read_text(encoding="utf-8")
     draw = random.Random(SEED)
-    file.write_text(FRAMES.sub(lambda block: flipped(block[0], draw), text, 1), encoding="utf-8")
+    change_frames(tmp_path, lambda block: flipped(block, draw), count=1)
     page = offline_page()
     page.goto(address)
     broken, whole = page.locator(".attn-explorer").all()

@@ -12,7 +12,7 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,23 @@ def open_page(page: Page, address: str) -> None:
         expect(root).to_have_attribute("data-digest", DRAWN)
 
 
+def values_in(state: str) -> dict[str, Any]:
+    """Return the values of the controls, as `compute` takes them, from what a page says of them."""
+    values = json.loads(state).items()
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in values}
+
+
+def digests_of(explorer: type[Explorer], frame: Mapping[str, np.ndarray]) -> str:
+    """Return what a page says of the arrays that it draws from, if they are these."""
+    return ",".join(
+        f"{name}:{digest(encode(frame[name], coding))}" for name, coding in explorer.codings.items()
+    )
+
+
 def state_of(root: Locator) -> dict[str, Any]:
     """Return the state that is drawn; it is published a moment after the drawing."""
     later = "el => new Promise(done => setTimeout(() => done(el.dataset.state)))"
-    state = json.loads(root.evaluate(later))
-    return {name: tuple(x) if isinstance(x, list) else x for name, x in state.items()}
+    return values_in(root.evaluate(later))
 
 
 def settle(root: Locator, name: str, old: Any) -> dict[str, Any]:
@@ -194,10 +206,7 @@ def check_drawn(root: Locator, explorer: type[Explorer]) -> dict[str, Any]:
     """Hold the digests and every cell of the canvas to `compute`; return the state."""
     state = state_of(root)
     frame = explorer.compute(**state)
-    wanted = ",".join(
-        f"{name}:{digest(encode(frame[name], coding))}" for name, coding in explorer.codings.items()
-    )
-    assert root.get_attribute("data-digest") == wanted
+    assert root.get_attribute("data-digest") == digests_of(explorer, frame)
     n = frame[next(iter(explorer.codings))].shape[0]
     drawn = np.array(root.evaluate(READ_CELLS, n)).reshape(n, n, 3)
     assert np.abs(drawn - expected_cells(root, explorer, state)).max() <= 1

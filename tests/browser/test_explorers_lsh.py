@@ -10,7 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from attn_lib.explorers import LSHBuckets, LSHCircle
 from attn_lib.explorers._explorer import Explorer
-from attn_lib.explorers._pack import digest, encode
 from attn_lib.explorers.lsh_buckets import LENGTH
 from attn_lib.explorers.lsh_circle import ANGLES
 
@@ -18,6 +17,7 @@ from .test_explorers import (
     READ_CELLS,
     cell_at,
     colours_of,
+    digests_of,
     move_by_keyboard,
     move_by_mouse,
     open_page,
@@ -38,10 +38,7 @@ NEAR = 8
 
 def check_digests(root: Locator, explorer: type[Explorer]) -> dict[str, np.ndarray]:
     frame = explorer.compute(**state_of(root))
-    wanted = ",".join(
-        f"{name}:{digest(encode(frame[name], coding))}" for name, coding in explorer.codings.items()
-    )
-    assert root.get_attribute("data-digest") == wanted
+    assert root.get_attribute("data-digest") == digests_of(explorer, frame)
     return frame
 
 

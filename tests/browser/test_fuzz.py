@@ -18,13 +18,14 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import pytest
-from addresses import WORDS
+from addresses import keys
 from playwright.sync_api import Page
 from prerequisites import missing
 
 from attn_lib import explorers
-from attn_lib.explorers._pack import digest, encode
 from browser import webkit
+
+from .test_explorers import digests_of, values_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 
@@ -37,6 +38,7 @@ PAGES = sorted(
 )
 # A file for what differed, to look at.
 KEEP = os.environ.get("FUZZ_KEEP")
+KEYS = dict(zip(explorers.__all__, keys(explorers.__all__), strict=True))
 SIZES = ((1280, 900), (390, 844), (820, 1180))
 LIVE = """() => new Promise((done, fail) => {
   const roots = [...document.querySelectorAll(".attn-explorer")];
@@ -126,11 +128,7 @@ def said(value: Any) -> str:
 def address_of(drawn: list[dict[str, str]]) -> str:
     """Return the part of an address that leads to what is drawn."""
     entries = []
-    met: dict[str, int] = {}
-    for one in drawn:
-        key = WORDS.sub("-", one["explorer"]).lower()
-        met[key] = met.get(key, 0) + 1
-        key += f"-{met[key]}" if met[key] > 1 else ""
+    for one, key in zip(drawn, keys(one["explorer"] for one in drawn), strict=True):
         values = {name: said(value) for name, value in json.loads(one["state"]).items()}
         values["at"] = said([k for k in json.loads(one["pick"]) if k is not None])
         entries += [f"{key}.{name}={quote(value, safe='')}" for name, value in values.items()]
@@ -140,14 +138,7 @@ def address_of(drawn: list[dict[str, str]]) -> str:
 def computed(one: dict[str, str]) -> str:
     """Return the digests of what `compute` gives for a state that is drawn."""
     explorer = getattr(explorers, one["explorer"])
-    state = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in json.loads(one["state"]).items()
-    }
-    frame = explorer.compute(**state)
-    return ",".join(
-        f"{name}:{digest(encode(frame[name], coding))}" for name, coding in explorer.codings.items()
-    )
+    return digests_of(explorer, explorer.compute(**values_in(one["state"])))
 
 
 def check_same(window: Seen, address: str, done: dict[str, Any], where: str) -> None:
@@ -173,7 +164,7 @@ def walk(window: Seen, address: str, bursts: int, seconds: float, seed: int) -> 
     assert count
     for burst in range(bursts):
         window.resize(*SIZES[burst % len(SIZES)])
-        plan = {"seed": draw.randrange(2**32), "milliseconds": 1000 * seconds}
+        plan = {"seed": draw.randrange(2**32), "milliseconds": 1000 * seconds, "keys": KEYS}
         done = window.evaluate(WALK, plan)
         steps += done["steps"]
         where = f"seed {seed}, burst {burst}, then {done['last']}"

@@ -1,6 +1,6 @@
 // What a reader's hand may do to a page of explorers, in an order drawn from a seed. The same text
 // runs in every browser; it returns what was done, what is drawn now, and what went wrong.
-async ({ seed, milliseconds }) => {
+async ({ seed, milliseconds, keys }) => {
   const complaints = [];
   const complain = (event) =>
     complaints.push(String(event.reason?.stack ?? event.error?.stack ?? event.reason ?? event.message));
@@ -36,8 +36,6 @@ async ({ seed, milliseconds }) => {
     [...root.querySelectorAll(what)].filter(
       (el) => !el.disabled && el.getBoundingClientRect().width > 0 && el.checkVisibility(),
     );
-  const slug = (name) =>
-    name.replace(/(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/g, "-").toLowerCase();
   const tell = (el, ...names) => {
     for (const name of names) el.dispatchEvent(new Event(name, { bubbles: true }));
   };
@@ -112,7 +110,7 @@ async ({ seed, milliseconds }) => {
     },
     address(root) {
       const names = [...Object.keys(JSON.parse(root.dataset.state ?? "{}")), "at", "nothing"];
-      const key = slug(draw([root.dataset.explorer, "nobody"]));
+      const key = draw([keys[root.dataset.explorer], "nobody"]);
       const word = draw([encodeURIComponent, (text) => text])(draw(HOSTILE));
       const before = location.href;
       location.hash = draw([`${key}.${draw(names)}=${word}`, `${key}.at=%E0%A4%A`, word, ""]);
