@@ -45,6 +45,8 @@ def test_a_chapter_built_twice_has_the_same_bytes(tmp_path: Path) -> None:
     page.write_text(page.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     again = builds.sums(builds.build(one, more=HERE))
     assert unlike(first, again) == [], "also where only one page is read anew"
+    still = builds.sums(builds.build(one, more=HERE))
+    assert unlike(first, still) == [], "also where nothing is left to do"
 
 
 def test_reports_of_a_failed_build_are_gone_in_the_next(tmp_path: Path) -> None:

@@ -109,11 +109,11 @@ def write(app: Sphinx, exception: Exception | None) -> None:
     out = Path(app.outdir)
     static = out / "_static"
     found = [path for pattern in SOURCES for path in sorted(static.glob(pattern))]
-    if len(found) < len(SOURCES):
-        return  # nothing was written anew
-    used = words_in_use(out.rglob("*.html"), static.rglob("*.js"))
-    texts = [path.read_text(encoding="utf-8") for path in found]
-    (static / SHEET).write_text(sheet(texts, used), encoding="utf-8")
+    # A build that finds nothing to do writes two of them again; the sheet of the last one stands.
+    if len(found) == len(SOURCES):
+        used = words_in_use(out.rglob("*.html"), static.rglob("*.js"))
+        texts = [path.read_text(encoding="utf-8") for path in found]
+        (static / SHEET).write_text(sheet(texts, used), encoding="utf-8")
     for path in [*found, *(static / name for name in SPARED)]:
         path.unlink(missing_ok=True)
 
