@@ -40,6 +40,14 @@ async ({ seed, milliseconds, keys }) => {
     for (const name of names) el.dispatchEvent(new Event(name, { bubbles: true }));
   };
   let [behind, ahead] = [0, 0];
+  // A pointer is over one thing at a time, and over none in the end.
+  let under = null;
+  const leave = () => {
+    const how = { pointerType: "mouse", pointerId: 1, isPrimary: true, bubbles: true };
+    for (const name of under ? ["pointerout", "pointerleave"] : [])
+      under.dispatchEvent(new PointerEvent(name, how));
+    under = null;
+  };
 
   const actions = {
     slide(root) {
@@ -83,6 +91,8 @@ async ({ seed, milliseconds, keys }) => {
     point(root) {
       const el = draw(inside(root, "canvas, svg, li, [role=option], button"));
       if (!el) return;
+      leave();
+      under = el;
       const { left, top, width, height } = el.getBoundingClientRect();
       const at = { clientX: left + random() * width, clientY: top + random() * height };
       const pointerType = draw(["mouse", "touch", "pen"]);
@@ -92,9 +102,7 @@ async ({ seed, milliseconds, keys }) => {
       if (random() < 0.6)
         for (const name of ["pointerdown", "pointerup", "click"])
           el.dispatchEvent(new PointerEvent(name, how));
-      if (random() < 0.4)
-        for (const name of ["pointerout", "pointerleave"])
-          el.dispatchEvent(new PointerEvent(name, how));
+      if (random() < 0.4) leave();
       return pointerType;
     },
     theme() {
@@ -143,6 +151,7 @@ async ({ seed, milliseconds, keys }) => {
     await wait(draw([0, 0, 0, 5, 20]));
   }
 
+  leave();
   for (const root of roots) {
     root.style.width = root.style.display = "";
     for (const button of root.querySelectorAll(".ax-play"))
