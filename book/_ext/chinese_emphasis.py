@@ -1,9 +1,9 @@
 """Let ``**`` begin and end bold beside Chinese, where no space stands between words.
 
-By CommonMark's rule ``**顺序。**没有`` is no bold: after a mark of punctuation, ``**`` ends bold only
-before a space or another mark. That holds for scripts that set words apart. Here a letter or a mark
-of Chinese, Japanese or Korean counts on both sides as what it is, neither a space nor punctuation that
-shuts (discussed in commonmark-spec issue 650; a parser may do so by an extension, as this is one).
+By CommonMark's rule ``**顺序。**没有`` has no bold: after punctuation, ``**`` ends bold only before a
+space or another mark. That suits scripts that set words apart. Here a character of Chinese, Japanese
+or Korean, be it a mark or a letter, lets bold begin and end on both of its sides, as is discussed in
+commonmark-spec's issue 650. A parser may do so by an extension, and this is one.
 The rule of ``_`` stays: within a word it means itself.
 """
 
@@ -36,7 +36,7 @@ def _shuts(character: str) -> bool:
 
 
 def _faces(near: str, far: str) -> bool:
-    """Say whether a run of ``*`` may stand before `near` and after `far`, or the other way round."""
+    """Say whether a run of ``*`` may stand between `near`, which it would hold, and `far`."""
     if _is_space(near):
         return False
     return not _shuts(near) or _is_space(far) or _shuts(far) or is_wide(far)
