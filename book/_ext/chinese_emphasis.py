@@ -1,9 +1,9 @@
 """Let ``**`` begin and end bold beside Chinese, where no space stands between words.
 
-By CommonMark's rule ``**顺序。**没有`` has no bold: after punctuation, ``**`` ends bold only before a
-space or another mark. That suits scripts that set words apart. Here a character of Chinese, Japanese
-or Korean, be it a mark or a letter, lets bold begin and end on both of its sides, as is discussed in
-commonmark-spec's issue 650. A parser may do so by an extension, and this is one.
+By CommonMark's rule ``**顺序。**没有`` has no bold: after punctuation, ``**`` ends bold only
+before a space or another mark. That suits scripts that set words apart. Here a character of
+Chinese, Japanese or Korean, be it a mark or a letter, lets bold begin and end on both of its sides,
+as is discussed in commonmark-spec's issue 650. A parser may do so by an extension; this is one.
 The rule of ``_`` stays: within a word it means itself.
 """
 
