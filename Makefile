@@ -75,6 +75,7 @@ lock:
 book: $(STAMP)
 	@echo '== Building the book (each chapter runs once; later builds use the cache)'
 	$(VENV)/bin/jupyter-book build . -W --keep-going
+	$(RUN) -m book._ext.editions build
 	@echo
 	@echo 'The book is ready: file://$(CURDIR)/$(HTML)/index.html'
 

@@ -22,6 +22,7 @@ PARTS = (
     "reference",
     "gallery",
     "small_screens",
+    "chinese",
     "paper",
 )
 

@@ -82,9 +82,19 @@ def folders(app: Sphinx) -> list[Path]:
     return [Path(app.srcdir) / folder for folder in app.config.locale_dirs]
 
 
-def of_book(app: Sphinx, domain: str) -> gettext.NullTranslations:
-    """Return a domain's translations into the language that the book is built in."""
-    return read(domain, folders(app), app.config.language)
+def is_translated(app: Sphinx, docname: str) -> bool:
+    """Say whether a page's prose has a translation into the language that the book is built in."""
+    return bool(paths(docname, folders(app), app.config.language))
+
+
+def language_of(app: Sphinx, docname: str) -> str:
+    """Return the language of a page: English, where it has no translation."""
+    return app.config.language if is_translated(app, docname) else "en"
+
+
+def of_page(app: Sphinx, domain: str, docname: str) -> gettext.NullTranslations:
+    """Return a domain's translations into the language of a page."""
+    return read(domain, folders(app), language_of(app, docname))
 
 
 def write_template(path: Path, entries: Iterable[Entry]) -> None:

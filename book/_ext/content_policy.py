@@ -13,6 +13,7 @@ import html
 from pathlib import Path
 from typing import Any
 
+import editions
 from sphinx.application import Sphinx
 
 # Attributes of style come from the theme, from figures and from code that is folded away.
@@ -49,7 +50,7 @@ def _add_to_page(
 def _write_first_page(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
-    language = "zh-Hans" if app.config.language == "zh_CN" else app.config.language
+    language = editions.html_language(app.config.language)
     title = html.escape(app.config.html_title or app.config.project)
     text = FIRST.format(language=language, title=title, page=app.config.root_doc)
     (Path(app.outdir) / "index.html").write_text(text, encoding="utf-8")

@@ -18,6 +18,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import editions
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -43,13 +44,12 @@ WORDS = {
         " <code>make zip</code> packs these pages into one file.",
     },
     "zh": {
-        "pdf": "全书 PDF",
-        "zip": "全部网页的 zip 文件",
+        "pdf": "全书PDF",
+        "zip": "全部网页的zip文件",
         "or": "，或",
         "size": "{link}（{size}）",
         "end": "。",
-        "make": "<code>make pdf</code> 把全书印成一个 PDF，"
-        "<code>make zip</code> 把网页装进一个文件。",
+        "make": "<code>make pdf</code>把全书印成一个PDF，<code>make zip</code>把网页装进一个文件。",
     },
 }
 
@@ -124,8 +124,11 @@ def without(page: str) -> str:
 
 
 def _visit(translator: HTML5Translator, node: downloads) -> None:
-    root = "../" * translator.builder.current_docname.count("/")
     language = translator.builder.config.language or "en"
+    # The files lie beside the English pages.
+    root = "../" * (
+        translator.builder.current_docname.count("/") + (language in editions.LANGUAGES)
+    )
     translator.body.append(sentence(node["lead"], root, language, {}))
     raise nodes.SkipNode
 

@@ -1,8 +1,8 @@
 """The book's other languages: what there is to translate, and pages from the same executed cells.
 
-``python -m book._ext.editions update`` brings the translations in ``book/locale`` up to date with the
-English text. A message whose English has changed loses its translation: it is kept beside the new
-English as ``fuzzy``, which no page shows and the tests refuse, until somebody has read both.
+``python -m book._ext.editions update`` brings the translations in ``book/locale`` up to date with
+the English text. A message whose English has changed loses its translation: it is kept beside the
+new English as ``fuzzy``, which no page shows and the tests refuse, until somebody has read both.
 ``python -m book._ext.editions update book/05-linformer`` begins the translation of a page.
 
 ``python -m book._ext.editions build`` builds the pages of every language into a folder of its own
@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
+
+__all__ = ["LANGUAGES", "html_language", "merge", "pages", "run"]
 
 ROOT = Path(__file__).parents[2]
 LOCALE = ROOT / "book" / "locale"
@@ -28,9 +30,28 @@ SHARED = ("explorers", "figures")
 """Domains that belong to all pages."""
 FEW = 3
 """Of so many files at most, a message names where it is said."""
+HEADER = """msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=utf-8\\n"
+"Language: {language}\\n"
+"Plural-Forms: {plurals}\\n"
+
+"""
 
 
-def run(root: Path, out: Path, **settings: Any) -> int:
+def html_language(language: str | None) -> str:
+    """Return a language as HTML names it, by Sphinx's name for it."""
+    return {"zh_CN": "zh-Hans"}.get(language or "en", language or "en")
+
+
+def pages(out: Path) -> Iterator[Path]:
+    """Yield the pages below a folder of one language, in order, less those of other languages."""
+    for path in sorted(out.rglob("*.html")):
+        if path.relative_to(out).parts[0] not in LANGUAGES.values():
+            yield path
+
+
+def run(root: Path, out: Path, *, builder: str = "html", **settings: Any) -> int:
     """Let Sphinx run over the book as ``jupyter-book build`` does; return its exit status.
 
     Parameters
@@ -38,9 +59,10 @@ def run(root: Path, out: Path, **settings: Any) -> int:
     root : Path
         Of the book.
     out : Path
-        Folder for what is built; ``.doctrees`` comes beside it.
+        Folder for what is built.
+    builder : str
     **settings
-        ``builder``, and whatever of ``_config.yml`` is to be otherwise.
+        What of ``_config.yml`` is to be otherwise.
     """
     from jupyter_book.sphinx import build_sphinx
 
@@ -53,18 +75,20 @@ def run(root: Path, out: Path, **settings: Any) -> int:
         "gettext_location": False,
         "gettext_uuid": False,
     }
-    builder = settings.pop("builder", "html")
-    return build_sphinx(
+    status = build_sphinx(
         str(root),
         str(out),
         path_config=str(root / "_config.yml"),
         noconfig=True,
         confoverrides=overrides | settings,
         builder=builder,
-        doctreedir=str(out.parent / f".doctrees-{out.name}"),
+        doctreedir=str(root / "_build" / f".doctrees-{out.name}"),
         warningiserror=True,
         keep_going=True,
     )
+    if isinstance(status, Exception):
+        raise status
+    return int(status)
 
 
 def _read(path: Path, language: str | None = None) -> Catalog:
@@ -72,36 +96,38 @@ def _read(path: Path, language: str | None = None) -> Catalog:
         return read_po(file, locale=language, abort_invalid=True)
 
 
+def write(path: Path, catalogue: Catalog) -> None:
+    """Write a file of translations: a line for each message, and no date."""
+    language = str(catalogue.locale)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        head = HEADER.format(language=language, plurals=catalogue.plural_forms)
+        file.write(head.encode())
+        write_po(file, catalogue, width=0, omit_header=True, include_previous=True)
+
+
 def merge(path: Path, template: Path, language: str) -> None:
     """Bring one file of translations up to date with its template, or begin it."""
     catalogue = _read(path, language) if path.exists() else Catalog(locale=language)
     catalogue.update(_read(template), update_header_comment=False)
-    for message in catalogue:  # lines would change with every edit
+    for message in catalogue:
         message.flags.discard("python-brace-format")  # the braces of roles
-        files = dict.fromkeys((file, None) for file, _ in message.locations)
-        message.locations = list(files) if len(files) <= FEW else []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    body = path.with_suffix(".new")
-    with body.open("wb") as file:
-        write_po(file, catalogue, width=0, omit_header=True, include_previous=True)
-    header = (
-        'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n'
-        f'"Language: {language}\\n"\n"Plural-Forms: {catalogue.plural_forms}\\n"\n\n'
-    )
-    path.write_text(header + body.read_text(encoding="utf-8").lstrip("\n"), encoding="utf-8")
-    body.unlink()
+        # Lines would change with every edit.
+        files = list(dict.fromkeys(file for file, _ in message.locations))
+        message.locations = [(file, None) for file in files] if len(files) <= FEW else []
+    write(path, catalogue)
 
 
-def update(pages: Sequence[str] = ()) -> int:
-    """Bring all translations up to date, and begin those of `pages`."""
+def update(begun: Sequence[str] = ()) -> int:
+    """Bring all translations up to date, and begin those of the pages `begun`."""
     templates = ROOT / "_build" / "gettext"
-    status = run(ROOT, templates, builder="gettext")
-    if status:
+    if status := run(ROOT, templates, builder="gettext"):
         return status
     for language in LANGUAGES:
         folder = LOCALE / language / "LC_MESSAGES"
-        known = [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.po")]
-        for domain in sorted({*known, *pages, *SHARED}):
+        files = [path.relative_to(folder) for path in folder.rglob("*.po")]
+        known = [file.with_suffix("").as_posix() for file in files]
+        for domain in sorted({*known, *begun, *SHARED}):
             merge(folder / f"{domain}.po", templates / f"{domain}.pot", language)
     return 0
 
@@ -109,8 +135,7 @@ def update(pages: Sequence[str] = ()) -> int:
 def build() -> int:
     """Build the pages of every language."""
     for language, folder in LANGUAGES.items():
-        status = run(ROOT, ROOT / "_build" / "html" / folder, language=language)
-        if status:
+        if status := run(ROOT, ROOT / "_build" / "html" / folder, language=language):
             return status
     return 0
 

@@ -162,10 +162,11 @@ def give_words_to_page(app: Sphinx, doctree: nodes.document, docname: str) -> No
     """Give every explorer on a page its words."""
     if app.builder.format != "html":
         return
-    catalogue, numbers = catalogues.of_book(app, DOMAIN), count()
+    catalogue, numbers = catalogues.of_page(app, DOMAIN, docname), count()
+    language = catalogues.language_of(app, docname)
     for node in doctree.findall(nodes.raw):
         if MARK in node.astext():
-            page = give_words(node.astext(), catalogue, app.config.language, numbers)
+            page = give_words(node.astext(), catalogue, language, numbers)
             node.children = [nodes.Text(page)]
 
 

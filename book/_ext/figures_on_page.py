@@ -53,7 +53,7 @@ def dress_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Replace every cell's figure on an HTML page by the figure itself."""
     if app.builder.format != "html":
         return
-    translate = catalogues.of_book(app, DOMAIN).gettext
+    translate = catalogues.of_page(app, DOMAIN, docname).gettext
     for number, image in enumerate(list(figures_in(doctree))):
         svg = (Path(app.srcdir) / image["uri"]).read_text(encoding="utf-8")
         label = translate(image["alt"]) if "alt" in image else None

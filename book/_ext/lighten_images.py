@@ -11,6 +11,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import editions
 from PIL import Image
 from sphinx.application import Sphinx
 
@@ -50,7 +51,7 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     names = pack(Path(app.outdir) / FOLDER)
-    for page in Path(app.outdir).rglob("*.html") if names else ():
+    for page in editions.pages(Path(app.outdir)) if names else ():
         point_to_packed(page, names)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import editions
 from sphinx.application import Sphinx
 
 COLUMNS = 76
@@ -63,7 +64,7 @@ def mend_pages(app: Sphinx, exception: Exception | None) -> None:
     """Mend every page of a finished build."""
     if exception is not None or app.builder.format != "html":
         return
-    for path in Path(app.outdir).rglob("*.html"):
+    for path in editions.pages(Path(app.outdir)):
         page = path.read_text(encoding="utf-8")
         if (mended := mend(page)) != page:
             path.write_text(mended, encoding="utf-8")

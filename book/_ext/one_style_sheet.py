@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import book_style
+import editions
 import tinycss2
 from sphinx.application import Sphinx
 from tinycss2.ast import AtRule, Node, QualifiedRule
@@ -111,7 +112,7 @@ def write(app: Sphinx, exception: Exception | None) -> None:
     found = [path for pattern in SOURCES for path in sorted(static.glob(pattern))]
     # A build that finds nothing to do writes two of them again; the sheet of the last one stands.
     if len(found) == len(SOURCES):
-        used = words_in_use(out.rglob("*.html"), static.rglob("*.js"))
+        used = words_in_use(editions.pages(out), static.rglob("*.js"))
         texts = [path.read_text(encoding="utf-8") for path in found]
         (static / SHEET).write_text(sheet(texts, used), encoding="utf-8")
     for path in [*found, *(static / name for name in SPARED)]:

@@ -29,6 +29,7 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
+import catalogues
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
@@ -97,7 +98,8 @@ class Question(Directive):
 
 
 def _visit_question(translator: HTML5Translator, node: question) -> None:
-    language = (translator.builder.config.language or "en")[:2]
+    builder = translator.builder
+    language = catalogues.language_of(builder.app, builder.current_docname)[:2]
     words = WORDS.get(language, WORDS["en"])
     said = "".join(f' data-{name}="{word}"' for name, word in words.items())
     translator.body.append(f'<div class="ask" data-asks="{node["asks"]}"{said}>\n')

@@ -27,7 +27,9 @@ STAYS = "stays"
 ROLE = re.compile(r"\{(?P<role>[\w:-]+)\}`(?P<inside>[^`]*)`")
 FORMULA = re.compile(r"\$\$.+?\$\$|\$[^$]+\$", re.DOTALL)
 CODE = re.compile(r"(?<!`)`(?P<code>[^`]+)`(?!`)")
-LINK = re.compile(r"\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]*(?:\([^()]*\)[^()\s]*)*)\)")
+LINK = re.compile(
+    r"\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]*(?:\([^()]*\)[^()\s]*)*)\)"
+)
 TITLED = re.compile(r"(?s)(?P<title>.*?)\s*<(?P<target>[^<>]+)>")
 HOLE = re.compile(r"\{\w*\}")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -35,6 +37,7 @@ BOLD = re.compile(r"\*\*")
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
 WIDE = HAN + r"，。；：？！、（）《》“”‘’—…"
 SPACED = re.compile(rf"[{HAN}，。；：？！、（）《》]\s|\s[{HAN}，。；：？！、（）《》]")
+SLOPED = re.compile(rf"(?<!\*)\*[^*]*[{HAN}][^*]*\*(?!\*)")
 HALF_WIDTH = re.compile(rf"[{HAN}][,.;:?!()\"']")
 # What is said by the text of a role, and not by its target.
 SAID = frozenset({"downloads"})
@@ -114,6 +117,8 @@ def badly_set(chinese: str) -> Iterator[str]:
         yield f"a space beside Chinese: {_around(words, found)}"
     for found in HALF_WIDTH.finditer(words):
         yield f"a half-width mark after Chinese: {_around(words, found)}"
+    for found in SLOPED.finditer(parts(chinese).words):
+        yield f"Chinese in italics: {found[0]!r}"
     if "\n" in chinese:
         yield "a line break"
 
@@ -124,7 +129,7 @@ def _around(words: str, found: re.Match[str]) -> str:
 
 @dataclass(frozen=True)
 class Term:
-    """A term as a translation says it: its Chinese form, and whether English comes with it first."""
+    """A term as a translation says it, and whether its English comes with it at first."""
 
     chinese: str
     with_english: bool
@@ -244,7 +249,8 @@ def of_domain(domain: str, only: Iterable[str] | None = None) -> Iterator[str]:
     messages = [
         one
         for one in catalogue
-        if one.id and (wanted is None or (one.id if isinstance(one.id, str) else one.id[0]) in wanted)
+        if one.id
+        and (wanted is None or (one.id if isinstance(one.id, str) else one.id[0]) in wanted)
     ]
     for message in messages:
         english = message.id if isinstance(message.id, str) else message.id[0]

@@ -6,6 +6,7 @@
   const MODES = ["auto", "light", "dark"];
   const COPIED = 1500;
   const AGAIN = [0, 150, 600];
+  const LINE = 80; // what stands so far below the window's upper edge is being read
 
   const root = document.documentElement;
   const one = (selector, within = document) => within.querySelector(selector);
@@ -318,9 +319,61 @@
     one(".ask-answers", question).before(form);
   }
 
+  // What both languages of a page have, in the same order.
+  function blocks() {
+    const found = all("h1, h2, h3, h4, p, li, pre, table, .attn-explorer", one("article"));
+    return found.filter((each) => !each.matches(".translation-note, .attn-explorer *"));
+  }
+
+  // The place that is being read: a block, and how much of it is above the line.
+  function placeBeingRead() {
+    if (scrollY < LINE) return null;
+    const places = blocks();
+    const isAbove = (each) => each.checkVisibility() && each.getBoundingClientRect().top <= LINE;
+    const last = places.findLastIndex(isAbove);
+    if (last < 0) return null;
+    const { top, height } = places[last].getBoundingClientRect();
+    return `${last}.${Math.min(99, Math.round((100 * (LINE - top)) / Math.max(1, height)))}`;
+  }
+
+  function goToPlace(place) {
+    const [number, part] = place.split(".").map(Number);
+    const found = blocks()[number];
+    const block = found?.closest("details:not([open])") ?? found;
+    if (!block) return;
+    const { top, height } = block.getBoundingClientRect();
+    scrollBy({ top: top + (height * part) / 100 - LINE, behavior: "instant" });
+  }
+
+  // The same page in the other language opens at the same place, with explorers in the same state.
+  function startLanguages() {
+    const aim = ({ currentTarget: link }) => {
+      window.dispatchEvent(new Event("book-leaves")); // explorers bring the address up to date
+      const query = new URLSearchParams(location.search);
+      const place = one("article") && placeBeingRead();
+      if (place) query.set("place", place);
+      const asked = query.size ? `?${query}` : "";
+      link.href = link.getAttribute("href").replace(/[?#].*/, "") + asked + location.hash;
+    };
+    for (const link of all(".language-switch"))
+      for (const moment of ["pointerdown", "focus", "click"]) link.addEventListener(moment, aim);
+  }
+
+  // A page that is entered by that link takes the place out of its address.
+  function placeOfAddress() {
+    const query = new URLSearchParams(location.search);
+    const place = query.get("place");
+    if (place === null) return null;
+    query.delete("place");
+    const asked = query.size ? `?${query}` : "";
+    history.replaceState(history.state, "", location.pathname + asked + location.hash);
+    return /^\d{1,5}\.\d{1,2}$/.test(place) ? place : null;
+  }
+
   // Sections above the one that the address names may turn out taller or lower than was reckoned,
   // so the page goes there again, unless a reader has moved on.
   function stayAtAddress() {
+    const place = placeOfAddress();
     let isMoved = false;
     const moved = () => {
       isMoved = true;
@@ -328,7 +381,9 @@
     const hands = ["wheel", "touchmove", "pointerdown", "keydown"];
     for (const name of hands) window.addEventListener(name, moved, { once: true, passive: true });
     const goThere = () => {
-      if (!isMoved) one(":target")?.scrollIntoView();
+      if (isMoved) return;
+      if (place) goToPlace(place);
+      else one(":target")?.scrollIntoView();
     };
     window.addEventListener("load", () => {
       for (const wait of AGAIN) setTimeout(goThere, wait);
@@ -367,6 +422,7 @@
       one(`#pst-${name}-sidebar`),
       one(`#pst-${name}-sidebar-modal`),
     );
+  startLanguages();
   stayAtAddress();
   for (const [k, question] of all(".ask").entries()) startQuestion(question, k);
   if (!location.pathname.endsWith("search.html")) markFound();

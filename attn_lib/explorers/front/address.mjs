@@ -2,6 +2,9 @@
 
 const DELAY = 250;
 
+// What a page says before it reads its own address.
+const LEAVING = "book-leaves";
+
 /** The entries of a hash that say something.
  * @param {string} hash */
 const entries = (hash) =>
@@ -44,6 +47,8 @@ export class Address {
   constructor(key) {
     this.key = key;
     this.timer = 0;
+    this.put = () => {};
+    window.addEventListener(LEAVING, () => this.put());
   }
 
   read() {
@@ -65,10 +70,13 @@ export class Address {
    * @param {Record<string, any>} values */
   write(values) {
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => {
+    this.put = () => {
+      clearTimeout(this.timer);
+      this.put = () => {};
       const hash = writeHash(location.hash, this.key, values);
       if (!hash && !Address.hasState()) return;
       history.replaceState(history.state, "", hash || location.pathname + location.search);
-    }, DELAY);
+    };
+    this.timer = window.setTimeout(() => this.put(), DELAY);
   }
 }

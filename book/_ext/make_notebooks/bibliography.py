@@ -33,19 +33,22 @@ def citation(style: str, keys: str, place: Place) -> str:
     """
     if style not in ("p", "t"):
         raise place.error(f"no translation for the role {{cite:{style}}}")
-    parts = []
+    words, parts = place.book.words, []
     for key in (key.strip() for key in keys.split(",")):
         if key not in place.book.entries:
             raise place.error(f"the bibliography has no {key!r}")
         if key not in place.page.cited:
             place.page.cited.append(key)
         entry = place.book.entries[key]
-        names = _short_names(entry.persons.get("author", []), place.book.words)
+        names = _short_names(entry.persons.get("author", []), words)
         year = entry.fields["year"]
-        text = f"{names} ({year})" if style == "t" else f"{names}, {year}"
+        form = words.cited_in_text if style == "t" else words.cited
+        text = form.format(names=names, year=year)
         address = _address(entry)
         parts.append(f"[{text}]({address})" if address else text)
-    return ", ".join(parts) if style == "t" else f"({'; '.join(parts)})"
+    if style == "t":
+        return words.between_cited_in_text.join(parts)
+    return words.all_cited.format(cited=words.between_cited.join(parts))
 
 
 def works(cited: Iterable[str], entries: Mapping[str, Entry], words: Words) -> list[str]:

@@ -159,21 +159,24 @@ def _paragraph(block: Block) -> list[Edit]:
 
 def _heading(block: Block) -> list[Edit]:
     text = replace(block, index=block.index + 1)
-    title, level = text.token.content, int(block.token.tag[1])
+    place, level = block.place, int(block.token.tag[1])
+    title = place.page.heading_in_source(place.line)
     edits = [Edit(block.start, block.start, None, Heading(level, title))]
     edits += _paragraph(text)
     if level == 1:
-        edits.append(Edit(block.end, block.end, [_under_title(block.place)]))
+        edits.append(Edit(block.end, block.end, [_under_title(place)]))
     return edits
 
 
 def _under_title(place: Place) -> str:
     book, page = place.book, place.page
+    address = book.addresses.in_book(page)
     return book.words.under_title.format(
         title=book.title,
         book=book.addresses.repository,
         colab=book.addresses.colab(page),
         text=book.addresses.blob(page.file),
+        page=book.words.page_in_book.format(page=address) if address else "",
     )
 
 

@@ -5,6 +5,7 @@ A `Book` also holds what all pages share and `labels` fills in; a `Place` is a s
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,10 @@ class Page:
     file: str
     folder: Path
     text: str
-    is_notebook: bool
+    # Where in the repository its notebook lies; a page that is none has nothing here.
+    notebook: str
+    # The page that this one is a translation of.
+    source: Page | None = None
     # What the parser remembers of a page from one text to the next: link and footnote definitions.
     env: dict[str, Any] = field(default_factory=dict)
     # What `labels` finds in it.
@@ -51,6 +55,25 @@ class Page:
     def stem(self) -> str:
         """The file name without folder and ending."""
         return self.name.rsplit("/", 1)[-1]
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether a notebook comes of the page."""
+        return bool(self.notebook)
+
+    def way_to(self, other: Page) -> str:
+        """Return the path from this page's notebook to another one's."""
+        return posixpath.relpath(other.notebook, self.folder_of_notebook)
+
+    @property
+    def folder_of_notebook(self) -> str:
+        """Where in the repository its notebook's folder lies."""
+        return posixpath.dirname(self.notebook)
+
+    def heading_in_source(self, line: int) -> str:
+        """Return the title that stands on a line, as the page had it that this one translates."""
+        slug = next(slug for slug, found in self.headings.items() if found.line == line)
+        return (self.source or self).headings[slug].title
 
 
 @dataclass(frozen=True)
@@ -78,10 +101,11 @@ class Addresses:
     def colab(self, page: Page) -> str:
         """Return the address that opens a page's notebook in Colab."""
         path = self.repository.removeprefix("https://github.com/")
-        return (
-            "https://colab.research.google.com/github/"
-            f"{path}/blob/{self.branch}/{self.notebooks}/{page.stem}.ipynb"
-        )
+        return f"https://colab.research.google.com/github/{path}/blob/{self.branch}/{page.notebook}"
+
+    def in_book(self, page: Page) -> str:
+        """Return the address of a page of the published book, or nothing where there is none."""
+        return f"{self.site}/{page.name}.html" if self.site else ""
 
     @property
     def archive(self) -> str:
@@ -214,14 +238,15 @@ def read_book(root: Path, *, words: Words = ENGLISH, notebooks: str = "notebooks
         md=parser_of(parse.get("myst_enable_extensions", [])),
         substitutions=parse.get("myst_substitutions") or {},
         entries=entries,
-        pages={name: _read_page(root, name) for name in names},
+        pages={name: _read_page(root, name, notebooks) for name in names},
     )
 
 
-def _read_page(root: Path, name: str) -> Page:
+def _read_page(root: Path, name: str, notebooks: str) -> Page:
     path = root / f"{name}.md"
     file = path.relative_to(root).as_posix()
     if not path.exists():
         raise SourceError(f"_toc.yml: {name} has no file {file}")
     text = path.read_text(encoding="utf-8")
-    return Page(name, file, path.parent, text, is_myst_markdown_notebook(text))
+    notebook = f"{notebooks}/{path.stem}.ipynb" if is_myst_markdown_notebook(text) else ""
+    return Page(name, file, path.parent, text, notebook)

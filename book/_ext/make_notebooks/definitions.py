@@ -36,13 +36,15 @@ def definition_list(
         Translates the text of a definition.
     """
     out: list[str] = []
+    strong = place.book.words.strong
     for index, token in enumerate(tokens):
         if token.map is None:
             continue
         at = place.at(place.line + token.map[0])
         if token.type == "dt_open":
             term = tokens[index + 1]
-            out.append(f"- **{inline(term.content, term.children or [], at)}**")
+            bold = strong.format(text=inline(term.content, term.children or [], at))
+            out.append(f"- {bold}")
         elif token.type == "dd_open":
             # The definition's own lines are those of its blocks; the plugin's differ by one.
             inside = [x.map for x in tokens[index + 1 : closing(tokens, index)] if x.map]
@@ -59,7 +61,8 @@ def glossary(directive: Directive, place: Place, markdown: Markdown) -> list[str
     out = []
     for names, meaning, line in glossary_entries(directive, place):
         first, *rest = markdown(meaning, place.at(line + len(names)))
-        out += [f"- **{', '.join(names)}** — {first}", *_indented(rest)]
+        bold = place.book.words.strong.format(text=", ".join(names))
+        out += [f"- {bold} — {first}", *_indented(rest)]
     return out
 
 

@@ -60,24 +60,25 @@ def _quotation(directive: Directive, place: Place, markdown: Markdown) -> list[s
     quoted = place.behind("> ")
     title = _title(directive, quoted)
     inner = markdown(directive.body, quoted.at(directive.body_line))
-    heading = [f"**{title}**", ""] if title else []
+    heading = [place.book.words.strong.format(text=title), ""] if title else []
     return [f"> {line}".rstrip() for line in blank_ends_removed([*heading, *inner])]
 
 
 def _details(directive: Directive, place: Place, markdown: Markdown) -> list[str]:
     title = _title(directive, place)
     inner = markdown(directive.body, place.at(directive.body_line))
-    return _folded(title, inner, is_open="open" in directive.options)
+    return _folded(title, inner, place, is_open="open" in directive.options)
 
 
-def _folded(title: str, lines: list[str], *, is_open: bool = False) -> list[str]:
+def _folded(title: str, lines: list[str], place: Place, *, is_open: bool = False) -> list[str]:
     """Return lines that are seen once their title is clicked.
 
     VS Code sets no formula in HTML. A blank line ends the HTML, and Markdown begins again.
     """
     opening = f"<details{' open' if is_open else ''}>"
     if "$" in title:
-        summary = ["<summary>", "", f"**{title}**", "", "</summary>"]
+        bold = place.book.words.strong.format(text=title)
+        summary = ["<summary>", "", bold, "", "</summary>"]
     else:
         bold = MarkdownIt("commonmark").renderInline(title)
         summary = [f"<summary><b>{bold}</b></summary>"]
@@ -85,8 +86,9 @@ def _folded(title: str, lines: list[str], *, is_open: bool = False) -> list[str]
 
 
 def _label(kind: str, directive: Directive, place: Place) -> str:
-    number = place.number(directive.line)
-    return f"**{place.book.words.numbered[kind]} {number}.** " if number else ""
+    words, number = place.book.words, place.number(directive.line)
+    label = words.label.format(numbered=words.numbered[kind].format(number=number))
+    return f"{words.strong.format(text=label)} " if number else ""
 
 
 def _figure(directive: Directive, place: Place, markdown: Markdown) -> list[str]:
@@ -125,7 +127,7 @@ def _included(directive: Directive, place: Place, _: Markdown) -> list[str]:
     label = _label("listing", directive, place).strip()
     if len(lines) > LONG - 2:
         summary = book.words.show_source.format(count=code.count("\n") + 1)
-        lines = _folded(summary, lines)
+        lines = _folded(summary, lines, place)
     return [" ".join(filter(None, [label, caption, link])), "", *lines]
 
 

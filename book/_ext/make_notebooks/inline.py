@@ -87,10 +87,23 @@ def _changes(token: Token, source: str, place: Place) -> list[Change]:
         new = f"<sup>{notes.setdefault(token.meta['label'], len(notes) + 1)}</sup>"
     elif kind == "substitution_inline":
         new = substitution(token.content, place)
+    elif token.markup in ("*", "**") and kind.startswith(("em_", "strong_")):
+        return [_emphasis(token, place)]
     else:
         _check_copied(token, place)
         return []
     return [(*token.meta["span"], new)]
+
+
+def _emphasis(token: Token, place: Place) -> Change:
+    """Return the change of the mark that emphasis begins or ends with."""
+    words, (start, end) = place.book.words, token.meta["span"]
+    strong = token.type.startswith("strong_")
+    opening, _, ending = (words.strong if strong else words.em).partition("{text}")
+    # The parser keeps the inner one of two markers.
+    if token.nesting > 0:
+        return start - strong, end, opening
+    return start, end + strong, ending
 
 
 def _check_copied(token: Token, place: Place) -> None:

@@ -124,7 +124,11 @@ class _Collector:
 
 def _enter_heading(page: Page, tokens: list[Token], line: int) -> Target:
     """Enter a heading, given its three tokens and its line, among those of its page."""
-    slug = compute_unique_slug(SyntaxTreeNode(tokens), page.headings)
+    if page.source:
+        # Anchors are the same in every language.
+        slug = [*page.source.headings][len(page.headings)]
+    else:
+        slug = compute_unique_slug(SyntaxTreeNode(tokens), page.headings)
     title = tokens[1].content.strip()
     # What stands below the page's title, before the first section, is found at the top.
     section = "" if tokens[0].tag == "h1" else title

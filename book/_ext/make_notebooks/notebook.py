@@ -37,17 +37,19 @@ def notebooks(book: Book) -> dict[str, str]:
     """
     collect(book)
     chapters = [page for page in book.pages.values() if page.is_notebook]
+    # Some chapters may have a notebook in English alone, which is linked to and not written.
+    own = [page for page in chapters if page.folder_of_notebook == book.addresses.notebooks]
     # All of them before the first cell is made, so that every page's errors are found.
-    translated = {page.name: blocks(page.text, Place(book, page, top=True)) for page in chapters}
-    terms = {page.name: terms_used(book, page) for page in chapters}
-    for page in chapters:
+    translated = {page.name: blocks(page.text, Place(book, page, top=True)) for page in own}
+    terms = {page.name: terms_used(book, page) for page in own}
+    for page in own:
         for label in page.notes.keys() - page.note_texts.keys():
             book.note(Place(book, page).error(f"footnote {label!r} has no text"))
     if book.errors:
         raise SourceError("\n".join(book.errors))
     first = new_code_cell(install(book), id="install")
     files: dict[str, str] = {}
-    for page in chapters:
+    for page in own:
         name = f"{page.stem}.ipynb"
         if name in files:
             raise SourceError(f"_toc.yml: two pages would be written to {name}")
@@ -94,6 +96,6 @@ def _sibling(other: Page, place: Place) -> str:
     links = place.book.words.other_chapter.format(
         title=text(other.title, place),
         colab=place.book.addresses.colab(other),
-        file=f"{other.stem}.ipynb",
+        file=place.page.way_to(other),
     )
     return f"- {links}"

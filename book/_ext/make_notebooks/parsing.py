@@ -52,6 +52,10 @@ def _recording(name: str, rule: Callable[..., bool]) -> Callable[..., bool]:
         done = rule(state, silent)
         if done and not silent:
             new = state.tokens[count:]
+            if name == "emphasis":
+                # One token each marker of a run, behind the text before them.
+                for at, token in enumerate(reversed(new)):
+                    token.meta["span"] = (state.pos - at - 1, state.pos - at)
             for token in new:
                 token.meta.setdefault("span", (start, state.pos))
                 token.meta.setdefault("brackets", (start + (opening or 0) + 1, label_end))

@@ -57,7 +57,7 @@ def reference(target: Target, text: str, place: Place, translate: Translate) -> 
         if target.page is not place.page:
             text = words.equation_elsewhere.format(equation=text, page=target.page.title)
     elif target.kind in words.numbered:
-        text = text or f"{words.numbered[target.kind]} {target.number}"
+        text = text or words.numbered[target.kind].format(number=target.number)
     elif not text:
         if not target.title:
             raise place.error("a reference to something without a title needs a text")
@@ -152,8 +152,6 @@ def _anchored(page: Page, anchor: str, place: Place) -> Target:
 def _address(target: Target, place: Place) -> str:
     other, addresses = target.page, place.book.addresses
     if other.is_notebook:
-        return f"{other.stem}.ipynb"
+        return place.page.way_to(other)
     fragment = f"#{quote(target.slug)}" if target.slug else ""
-    if addresses.site:
-        return f"{addresses.site}/{other.name}.html{fragment}"
-    return addresses.blob(other.file) + fragment
+    return (addresses.in_book(other) or addresses.blob(other.file)) + fragment

@@ -55,8 +55,9 @@ def list_table(directive: Directive, place: Place) -> list[str]:
     stubs = int(directive.options.get("stub-columns") or 0)
     if headers > 1:
         raise place.error("a list-table may have one header row at most")
+    strong = place.book.words.strong
     for row in rows[headers:]:
-        row[:stubs] = [f"**{cell}**" if cell else "" for cell in row[:stubs]]
+        row[:stubs] = [strong.format(text=cell) if cell else "" for cell in row[:stubs]]
     return _drawn(rows, headers == 1, [])
 
 
