@@ -8,6 +8,7 @@ form of the glossary. Whether a sentence means what it should, only readers can 
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections import Counter
@@ -32,6 +33,7 @@ LINK = re.compile(
 )
 TITLED = re.compile(r"(?s)(?P<title>.*?)\s*<(?P<target>[^<>]+)>")
 HOLE = re.compile(r"\{\w*\}")
+LIVE_HOLE = re.compile(r"\{[a-z]+\}(?!`)")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 BOLD = re.compile(r"\*\*")
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
@@ -214,7 +216,7 @@ def of_message(
         if STAYS not in message.user_comments:
             yield f"is its English; where that is right, `# {STAYS}` says so"
         return
-    if holes:
+    if holes or LIVE_HOLE.search(english):
         source, target = (Counter(HOLE.findall(text)) for text in (english, chinese))
         if source != target:
             yield f"has other holes: {sorted(target)}, not {sorted(source)}"
@@ -235,32 +237,56 @@ def load(domain: str) -> Catalog:
         return read_po(file, locale=LANGUAGE, abort_invalid=True)
 
 
-def of_domain(domain: str, only: Iterable[str] | None = None) -> Iterator[str]:
-    """Say what is wrong with a domain's translations, each with its message.
+def english_of(message: Message) -> str:
+    """Return the English of a message; the singular, where it has two forms."""
+    return message.id if isinstance(message.id, str) else message.id[0]
+
+
+def of_domain(domain: str, catalogue: Catalog | None = None) -> Iterator[str]:
+    """Say what is wrong with a domain's translations, each with its message."""
+    catalogue, base, avoid = catalogue or load(domain), terms(), forbidden()
+    messages = [message for message in catalogue if message.id]
+    is_page = "/" in domain
+    for message in messages:
+        for fault in of_message(message, base, avoid, holes=not is_page):
+            yield f"{domain}: {shortened(english_of(message))} {fault}"
+    for old in catalogue.obsolete:
+        english = old if isinstance(old, str) else old[0]
+        yield f"{domain}: {shortened(english)} is said no more: take it out"
+    if is_page:
+        said = [str(message.string) for message in messages]
+        yield from (f"{domain}: {fault}" for fault in without_english(said, base))
+
+
+def drift(domain: str, english: Iterable[str], catalogue: Catalog | None = None) -> Iterator[str]:
+    """Say which messages of a page have changed since it was translated.
 
     Parameters
     ----------
     domain : str
-    only : iterable of str, optional
-        English messages to look at; by default all.
+    english : iterable of str
+        What the page says now.
     """
-    catalogue, base, avoid = load(domain), terms(), forbidden()
-    wanted = None if only is None else set(only)
-    messages = [
-        one
-        for one in catalogue
-        if one.id
-        and (wanted is None or (one.id if isinstance(one.id, str) else one.id[0]) in wanted)
-    ]
-    for message in messages:
-        english = message.id if isinstance(message.id, str) else message.id[0]
-        for fault in of_message(message, base, avoid, holes="/" not in domain):
-            yield f"{domain}: {english[:70]!r} {fault}"
-    for old in catalogue.obsolete:
-        yield f"{domain}: {str(old)[:70]!r} is said no more: take it out"
-    if "/" in domain:
-        page = [one.string for one in messages if isinstance(one.string, str)]
-        yield from (f"{domain}: {fault}" for fault in without_english(page, base))
+    known = {english_of(message) for message in catalogue or load(domain) if message.id}
+    now = dict.fromkeys(english)
+    gone = [message for message in known if message not in now]
+    for message in now:
+        if message in known:
+            continue
+        near = difflib.get_close_matches(message, gone, n=1)
+        was = f"; it was {shortened(near[0], message)}" if near else ""
+        yield f"{domain}: {shortened(message, near[0] if near else '')} is new{was}"
+        gone = [one for one in gone if one not in near]
+    for message in gone:
+        yield f"{domain}: {shortened(message)} is said no more"
+
+
+def shortened(text: str, other: str = "") -> str:
+    """Return a text as a line shows it: from shortly before where it differs from another."""
+    both = enumerate(zip(text, other, strict=False))
+    start = max(0, next((k for k, (one, two) in both if one != two), 0) - 20)
+    part = text[start : start + 70]
+    return f"{'…' if start else ''}{part}{'…' if start + 70 < len(text) else ''}".join("“”")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,11 +14,17 @@ from book._ext.make_notebooks.notebook import notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EVERY_LANGUAGE = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 
 
 def read(path):
     """Return a notebook as plain data."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def named(path):
+    """Return what tells a notebook from those of other chapters and languages."""
+    return path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
 
 
 def test_notebooks_are_fresh():
@@ -57,7 +63,7 @@ MYST = [
 ]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EVERY_LANGUAGE, ids=named)
 def test_no_myst_is_left(path):
     for cell in read(path)["cells"]:
         if cell["cell_type"] == "markdown":
@@ -95,7 +101,7 @@ def formulas_in_html(text):
     return [line for block in html for line in block.split("\n") if "$" in line]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EVERY_LANGUAGE, ids=named)
 def test_formulas_stand_in_markdown_also_where_it_is_folded(path):
     for cell in read(path)["cells"]:
         if cell["cell_type"] == "markdown":
@@ -107,7 +113,7 @@ def test_the_search_for_formulas_in_html_finds_them():
     assert formulas_in_html(text) == ["<summary>Title $a$</summary>", "<p>$c$"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EVERY_LANGUAGE, ids=named)
 def test_notebook_is_clean_and_valid(path):
     notebook = read(path)
     nbformat.validate(notebook)

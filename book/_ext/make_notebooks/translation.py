@@ -8,6 +8,7 @@ up, and replaced where it stands; the marks around it stay. Code is not looked a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import dedent
 
 from markdown_it.token import Token
 
@@ -28,16 +29,16 @@ class Messages:
     Parameters
     ----------
     translations : mapping of str to str
-        Line breaks in the English do not count.
+        Line breaks in the English count in formulas alone.
     """
 
     def __init__(self, translations: Mapping[str, str]) -> None:
-        self.translations = {_joined(english): text for english, text in translations.items()}
+        self.translations = {_key(english): text for english, text in translations.items()}
         self.asked: set[str] = set()
 
     def of(self, english: str) -> str:
         """Return what a block is translated to: itself, where there is no translation."""
-        key = _joined(english)
+        key = _key(english)
         self.asked.add(key)
         return self.translations.get(key, english)
 
@@ -74,9 +75,8 @@ def translation(text: str, messages: Messages, place: Place) -> str:
         if token.type == "inline":
             _say(lines, start, end, token.content, messages, at)
         elif token.type in FORMULAS:
-            content = token.content.strip("\n")
-            new = messages.of(token.content).strip("\n")
-            _put(lines, start + (token.type != "amsmath"), content, new, at)
+            old, new = (dedent(x).strip("\n") for x in (token.content, messages.of(token.content)))
+            _put(lines, start + (token.type != "amsmath"), old, new, at)
         elif token.type in ("fence", "colon_fence") and token.info.startswith("{"):
             _directive(token, lines, messages, at)
         elif token.type == "table_open":
@@ -84,8 +84,9 @@ def translation(text: str, messages: Messages, place: Place) -> str:
     return "\n".join(lines)
 
 
-def _joined(text: str) -> str:
-    return " ".join(text.split())
+def _key(english: str) -> str:
+    """Return what a message is looked up by; that of a formula begins with a line break."""
+    return english if english.startswith("\n") else " ".join(english.split())
 
 
 def _say(
