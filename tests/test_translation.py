@@ -257,3 +257,17 @@ def test_frames_are_the_same_and_words_are_chinese(read: Read) -> None:
             assert words is not None
             assert '"language":"zh-CN"' in str(words.string)
             assert HAN.search(str(words.string))
+
+
+def test_the_chinese_readme_has_what_the_english_one_has() -> None:
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")]
+    blocks = [re.findall(r"(?s)```.*?```", text) for text in texts]
+    assert blocks[0] == blocks[1]
+    plain = [re.sub(r"(?s)```.*?```", "", text) for text in texts]
+    targets = [sorted(re.findall(r"\]\(([^)]+)\)", text)) for text in plain]
+    between = {"README.md", "README.zh.md"}
+    assert [[one for one in each if one not in between] for each in targets][0] == [
+        one for one in targets[1] if one not in between
+    ]
+    assert [text.count("\n## ") for text in plain] == [5, 5]
+    assert list(rules.badly_set(" ".join(plain[1].replace(" · ", "").split("\n\n")[2:3]))) == []

@@ -118,7 +118,7 @@ def chinese(small_book, catalogue):
         ("One\n```{code-cell}\nOne\n```\n```\nOne\n```", {"One": "一"}, None),
         (
             "- A:\n\n  $$\n  x,\n  \\text{for } y\n  $$ (z)\n",
-            {"\nx,\n\\text{for } y\n": "\nx,\n\\text{对 } y\n"},
+            {"\n  x,\n  \\text{for } y\n  ": "\n  x,\n  \\text{对 } y\n  "},
             "- A:\n\n  $$\n  x,\n  \\text{对 } y\n  $$ (z)\n",
         ),
         ("$$\nOne\n$$\n\nOne", {"One": "一"}, "$$\nOne\n$$\n\n一"),

@@ -1,7 +1,8 @@
 """Write ``notebooks/*.ipynb`` from the MyST notebooks of the book, a module a step.
 
 ``python -m book._ext.make_notebooks`` writes one notebook for every page of ``_toc.yml`` that has a
-jupytext header; ``--check`` writes nothing and fails when a notebook on disk differs.
+jupytext header, and one in ``notebooks/zh`` where it also has a Chinese catalogue; ``--check``
+writes nothing and fails when a notebook on disk differs.
 
 MyST's own parser reads the text. Whatever plain Markdown also understands is copied as it stands;
 what only Sphinx understands is translated. A directive, a role or an option that has no translation
@@ -15,9 +16,10 @@ blocks             `blocks`, `directives`, `files` (pictures and code), `tables`
                    `lines` and `edits` put the results back among the lines they came from
                    `own_text` (a cell that the page has not)
 write              `cells` (one page's), `install` (the first), `notebook` (all pages), `command`
+in Chinese         `translation` (a page's text by its catalogue), `chinese` (the pages it makes)
 =================  =================================================================================
 
-`words` holds every word that a notebook adds to its page. What one page's text needs of the others
+`words` holds every word that a notebook adds to its page, in each language. What one page's text needs of the others
 it finds in the `Place` that every step is given; no step keeps anything of its own.
 
 Choices that are not obvious:
@@ -34,4 +36,7 @@ Choices that are not obvious:
 - Display mathematics inside a quotation stands on one line: Jupyter cuts formulas out before it
   reads Markdown, so a ``>`` at the start of a second line would end up in the formula.
 - Equations, figures, tables and listings have the book's numbers, which count through all pages.
+- A Chinese notebook is read from Chinese source text, so it goes through the same steps. Its code is
+  that of the English one, but for words in the two cells that are the notebooks' own.
+- Bold in Chinese is an element: by the rule that other editors follow, ``**手算。**取`` has none.
 """

@@ -17,7 +17,7 @@ from .book import Book, Page, Place, SourceError, Target
 from .definitions import glossary_entries
 from .directive import caption_of, taken_apart
 
-__all__ = ["collect"]
+__all__ = ["LITERAL", "collect"]
 
 # Directives whose body is not Markdown, or not to be searched for labels.
 LITERAL = {"bibliography", "code", "code-block", "code-cell", "glossary", "literalinclude", "math"}
