@@ -66,6 +66,12 @@ def build(folder: Path, *options: str, more: Mapping[str, str] = {}) -> Path:
     return folder / "_build" / "html"
 
 
+def build_editions(folder: Path, more: Mapping[str, str] = {}) -> Path:
+    """Build the other languages of a book that is built, and return where all its pages are."""
+    run(["python", "-m", "book._ext.editions", "build"], folder, more)
+    return folder / "_build" / "html"
+
+
 def sums(folder: Path) -> dict[str, str]:
     """Return the hash of every file below a folder, by its path."""
     return {

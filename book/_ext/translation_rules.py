@@ -35,11 +35,12 @@ TITLED = re.compile(r"(?s)(?P<title>.*?)\s*<(?P<target>[^<>]+)>")
 HOLE = re.compile(r"\{\w*\}")
 LIVE_HOLE = re.compile(r"\{[a-z]+\}(?!`)")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-BOLD = re.compile(r"\*\*")
+BOLD = re.compile(r"\*\*[^*]+\*\*")
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
 WIDE = HAN + r"，。；：？！、（）《》“”‘’—…"
 SPACED = re.compile(rf"[{HAN}，。；：？！、（）《》]\s|\s[{HAN}，。；：？！、（）《》]")
-SLOPED = re.compile(rf"(?<!\*)\*[^*]*[{HAN}][^*]*\*(?!\*)")
+SLOPED = re.compile(r"\*([^*]+)\*")
+MARK = re.compile(r"\[[x \d.±]*\] ")
 HALF_WIDTH = re.compile(rf"[{HAN}][,.;:?!()\"']")
 # What is said by the text of a role, and not by its target.
 SAID = frozenset({"downloads"})
@@ -99,7 +100,6 @@ def parts(message: str) -> Parts:
     words = LINK.sub(link, FORMULA.sub(formula, CODE.sub(code, ROLE.sub(role, message))))
     for number in NUMBER.findall(words):
         held["number", number] += 1
-    held["bold", ""] = len(BOLD.findall(words))
     return Parts(+held, titles, words)
 
 
@@ -110,17 +110,25 @@ def unequal(english: str, chinese: str) -> Iterator[str]:
         yield f"lacks the {kind} {what}".rstrip()
     for kind, what in sorted((target - source).keys()):
         yield f"has a {kind} that the English has not: {what}".rstrip(": ")
+    # What leads in may be in italics in English, and is bold in Chinese.
+    words = parts(english).words
+    bold = len(BOLD.findall(words))
+    sloped = len(SLOPED.findall(BOLD.sub("", words)))
+    found = len(BOLD.findall(parts(chinese).words))
+    if not bold <= found <= bold + sloped:
+        yield f"has {found} bold parts, not {bold}"
 
 
 def badly_set(chinese: str) -> Iterator[str]:
     """Say where spaces and marks of a translation are not set as Chinese ones."""
-    words = parts(chinese).words.replace("*", "")
+    words = MARK.sub("", parts(chinese).words.replace("*", ""))  # of a question's answer
     for found in SPACED.finditer(words):
         yield f"a space beside Chinese: {_around(words, found)}"
     for found in HALF_WIDTH.finditer(words):
         yield f"a half-width mark after Chinese: {_around(words, found)}"
-    for found in SLOPED.finditer(parts(chinese).words):
-        yield f"Chinese in italics: {found[0]!r}"
+    for found in SLOPED.finditer(parts(chinese).words.replace("**", "")):
+        if re.search(f"[{HAN}]", found[1]):
+            yield f"Chinese in italics: {found[0]!r}"
     if "\n" in chinese:
         yield "a line break"
 
@@ -164,11 +172,16 @@ def forbidden(words: Path = LOCALE / LANGUAGE / "avoid.txt") -> dict[str, str]:
     return found
 
 
+def bare(text: str) -> str:
+    """Return a text without spaces: where they stand is another rule's."""
+    return "".join(text.split())
+
+
 def wrong_terms(chinese: str, base: Mapping[str, Term], avoid: Mapping[str, str]) -> Iterator[str]:
     """Say which terms of a translation have another form than the term base gives them."""
     for target, title in parts(chinese).titles:
         known = base.get(target)
-        if known and not any(form in title for form in re.split("[；，（]", known.chinese)[:1]):
+        if known and bare(re.split("[；，（]", known.chinese)[0]) not in bare(title):
             yield f"the term {target!r} is said {title!r}, not {known.chinese!r}"
     words = parts(chinese).words
     for word, instead in avoid.items():
@@ -216,7 +229,7 @@ def of_message(
         if STAYS not in message.user_comments:
             yield f"is its English; where that is right, `# {STAYS}` says so"
         return
-    if holes or LIVE_HOLE.search(english):
+    if holes or LIVE_HOLE.search(FORMULA.sub("", english)):
         source, target = (Counter(HOLE.findall(text)) for text in (english, chinese))
         if source != target:
             yield f"has other holes: {sorted(target)}, not {sorted(source)}"

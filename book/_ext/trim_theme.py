@@ -23,6 +23,7 @@ SEARCH = frozenset(
     {
         *("documentation_options.js", "doctools.js", "language_data.js", "searchtools.js"),
         "sphinx_highlight.js",  # the search asks it for a setting
+        "translations.js",  # what the search says in other languages
         *("search-texts.js", "excerpts.js"),
     }
 )

@@ -1,4 +1,4 @@
-"""The Chinese edition in a browser: the way between the languages, the search, and how it is set."""
+"""The Chinese edition in a browser: the way between the languages, the search, the setting."""
 
 import re
 from collections.abc import Callable

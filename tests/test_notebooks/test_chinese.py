@@ -274,7 +274,7 @@ def test_links_lead_to_the_chinese_notebook_where_there_is_one(small_book, catal
         f"- 两种：[在Colab中打开]({colab}/zh/01-both.ipynb)，[打开本地文件](01-both.ipynb)",
         f"- 02-english：[在Colab中打开]({colab}/02-english.ipynb)，"
         "[打开本地文件](../02-english.ipynb)",
-        "- [全书和程序库](https://github.com/o/r)",
+        "- [全书和它的库](https://github.com/o/r)",
     ]
     assert "/zh/" not in "".join(english.values())
 

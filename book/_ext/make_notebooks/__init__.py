@@ -19,8 +19,9 @@ write              `cells` (one page's), `install` (the first), `notebook` (all 
 in Chinese         `translation` (a page's text by its catalogue), `chinese` (the pages it makes)
 =================  =================================================================================
 
-`words` holds every word that a notebook adds to its page, in each language. What one page's text needs of the others
-it finds in the `Place` that every step is given; no step keeps anything of its own.
+`words` holds every word that a notebook adds to its page, in each language. What one page's text
+needs of the others it finds in the `Place` that every step is given; no step keeps anything of its
+own.
 
 Choices that are not obvious:
 
@@ -36,7 +37,7 @@ Choices that are not obvious:
 - Display mathematics inside a quotation stands on one line: Jupyter cuts formulas out before it
   reads Markdown, so a ``>`` at the start of a second line would end up in the formula.
 - Equations, figures, tables and listings have the book's numbers, which count through all pages.
-- A Chinese notebook is read from Chinese source text, so it goes through the same steps. Its code is
-  that of the English one, but for words in the two cells that are the notebooks' own.
+- A Chinese notebook is read from Chinese source text, through the same steps. Its code is that of
+  the English one, but for words in the two cells that are the notebooks' own.
 - Bold in Chinese is an element: by the rule that other editors follow, ``**手算。**取`` has none.
 """

@@ -147,11 +147,11 @@ CHINESE = Words(
     under_title="本章译自[英文版]({text})，如有出入，以英文为准。"
     "出自[《从底层机理了解Transformer》]({book}) · [在Colab中打开]({colab}){page}",
     page_in_book=" · [本章的网页]({page})",
-    clone_or_else="程序库：笔记本若在仓库的副本里，就用副本中的；否则用已安装的；再没有，就从GitHub安装。",
+    clone_or_else="库：笔记本若在仓库的副本里，就用副本中的；否则用已安装的；再没有，就从GitHub安装。",
     adding="正在安装缺少的包。已经装好的torch和NumPy保持原样。",
     offline="没有网络？在一台同类的联网机器上运行：{command}\n"
     "再把wheels文件夹拿到这里，运行：pip install --no-index --find-links wheels attn_lib",
-    library="程序库位于",
+    library="所用的库在",
     own_text="换成你自己的文本：把下面的句子改成别的，再运行这个单元格。模型最懂英文。",
     own_text_needs="第一次运行前，删去%pip前面的#：它会装上模型（84 MB），别的都不改动。",
     own_text_sentence="The dog slept until the old clock woke the dog.",
@@ -160,5 +160,5 @@ CHINESE = Words(
     terms="本章用到的术语",
     other_chapters="其他章节",
     other_chapter="{title}：[在Colab中打开]({colab})，[打开本地文件]({file})",
-    whole_book="全书和程序库",
+    whole_book="全书和它的库",
 )
