@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+import editions
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -34,6 +35,14 @@ def colab_address(repository: str, branch: str, notebook: str) -> str:
     return f"https://colab.research.google.com/github/{path}/blob/{branch}/{FOLDER}/{notebook}"
 
 
+def notebook(app: Sphinx, pagename: str) -> str:
+    """Return the path of a page's notebook below ``notebooks/``: a translated page has its own."""
+    name = f"{PurePosixPath(pagename).name}.ipynb"
+    folder = editions.LANGUAGES.get(app.config.language or "en")
+    own = f"{folder}/{name}"
+    return own if folder and (Path(app.srcdir) / FOLDER / own).exists() else name
+
+
 def pages_with_code(app: Sphinx) -> list[str]:
     """Return the names of all pages that are notebooks."""
     return [name for name in app.env.found_docs if "kernelspec" in app.env.metadata[name]]
@@ -46,7 +55,7 @@ def add_links(
     if pagename not in app.env.found_docs or "kernelspec" not in app.env.metadata[pagename]:
         return
     options = app.config.html_theme_options
-    name = f"{PurePosixPath(pagename).name}.ipynb"
+    name = notebook(app, pagename)
     context["book_notebook"] = {
         "colab": colab_address(options["repository_url"], options["repository_branch"], name),
         "download": context["pathto"](f"{FOLDER}/{name}", 1),
@@ -58,11 +67,11 @@ def copy_notebooks(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     target = Path(app.outdir) / FOLDER
-    target.mkdir(exist_ok=True)
     for page in pages_with_code(app):
-        name = f"{PurePosixPath(page).name}.ipynb"
+        name = notebook(app, page)
         source = Path(app.srcdir) / FOLDER / name
         if source.exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target / name)
         else:
             LOGGER.warning("no %s/%s: run `make notebooks`", FOLDER, name, location=page)

@@ -217,9 +217,8 @@ def of_message(
     holes : bool
         Whether braces are holes that something is put in, as in explorers and figures.
     """
-    both = isinstance(message.id, (list, tuple))
-    english = message.id[-1] if both else message.id
-    chinese = message.string[0] if both else message.string
+    english = message.id if isinstance(message.id, str) else message.id[-1]
+    chinese = chinese_of(message)
     if message.fuzzy:
         yield "is fuzzy: its English has changed; read it, and take the mark away"
     if not chinese:
@@ -250,16 +249,41 @@ def load(domain: str) -> Catalog:
         return read_po(file, locale=LANGUAGE, abort_invalid=True)
 
 
+def translated_pages() -> dict[str, str]:
+    """Return the English source of every page that is translated, by its name."""
+    folder = LOCALE / LANGUAGE / "LC_MESSAGES"
+    names = [file.relative_to(folder).with_suffix("") for file in sorted(folder.glob("*/*.po"))]
+    return {name.as_posix(): (ROOT / f"{name}.md").read_text("utf-8") for name in names}
+
+
+def is_shown(message: Message, pages: Mapping[str, str]) -> bool:
+    """Say whether pages show what an explorer or a figure says: it is English on all others."""
+    files = [Path(file) for file, _ in message.locations]
+    explorers = [file.stem.replace("_", "") for file in files if file.suffix == ".py"]
+    calls = {name.lower() for text in pages.values() for name in re.findall(r"(\w+)\(", text)}
+    named = [file.with_suffix("").as_posix() for file in files if file.suffix == ".md"]
+    return not files or not calls.isdisjoint(explorers) or not pages.keys().isdisjoint(named)
+
+
 def english_of(message: Message) -> str:
     """Return the English of a message; the singular, where it has two forms."""
     return message.id if isinstance(message.id, str) else message.id[0]
 
 
+def chinese_of(message: Message) -> str:
+    """Return the translation of a message: Chinese has one form for all numbers."""
+    return message.string if isinstance(message.string, str) else message.string[0]
+
+
 def of_domain(domain: str, catalogue: Catalog | None = None) -> Iterator[str]:
     """Say what is wrong with a domain's translations, each with its message."""
     catalogue, base, avoid = catalogue or load(domain), terms(), forbidden()
-    messages = [message for message in catalogue if message.id]
-    is_page = "/" in domain
+    is_page, pages = "/" in domain, translated_pages()
+    messages = [
+        message
+        for message in catalogue
+        if message.id and (is_page or chinese_of(message) or is_shown(message, pages))
+    ]
     for message in messages:
         for fault in of_message(message, base, avoid, holes=not is_page):
             yield f"{domain}: {shortened(english_of(message))} {fault}"
