@@ -89,12 +89,12 @@ def test_changes_of_a_number_a_formula_and_a_heading_are_named() -> None:
 
 def test_a_not_that_is_added_in_english_takes_the_translation_away(tmp_path: Path) -> None:
     path, template = tmp_path / "x.po", tmp_path / "x.pot"
-    editions.write(template, catalogue({"Rows are never empty.": ""}))
+    editions.write(template, catalogue({"Rows are never empty.": ""}), rules.LANGUAGE)
     editions.merge(path, template, rules.LANGUAGE)
     translated = editions._read(path, rules.LANGUAGE)
     translated["Rows are never empty."].string = "行从不为空。"
-    editions.write(path, translated)
-    editions.write(template, catalogue({"Rows are not never empty.": ""}))
+    editions.write(path, translated, rules.LANGUAGE)
+    editions.write(template, catalogue({"Rows are not never empty.": ""}), rules.LANGUAGE)
     editions.merge(path, template, rules.LANGUAGE)
     with path.open("rb") as file:
         message = read_po(file, locale=rules.LANGUAGE)["Rows are not never empty."]

@@ -96,9 +96,8 @@ def _read(path: Path, language: str | None = None) -> Catalog:
         return read_po(file, locale=language, abort_invalid=True)
 
 
-def write(path: Path, catalogue: Catalog) -> None:
+def write(path: Path, catalogue: Catalog, language: str) -> None:
     """Write a file of translations: a line for each message, and no date."""
-    language = str(catalogue.locale)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         head = HEADER.format(language=language, plurals=catalogue.plural_forms)
@@ -111,11 +110,11 @@ def merge(path: Path, template: Path, language: str) -> None:
     catalogue = _read(path, language) if path.exists() else Catalog(locale=language)
     catalogue.update(_read(template), update_header_comment=False)
     for message in catalogue:
-        message.flags.discard("python-brace-format")  # the braces of roles
+        message.flags -= {"python-brace-format", "python-format"}  # roles, and per cent
         # Lines would change with every edit.
         files = list(dict.fromkeys(file for file, _ in message.locations))
         message.locations = [(file, None) for file in files] if len(files) <= FEW else []
-    write(path, catalogue)
+    write(path, catalogue, language)
 
 
 def update(begun: Sequence[str] = ()) -> int:
