@@ -1,13 +1,17 @@
 """The Chinese edition in a browser: the way between the languages, the search, the setting."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from prerequisites import ROOT
+from pypdf import PdfReader
 
+from .test_paper import squeezed
 from .test_search import search
 from .waiting import until
 
@@ -166,3 +170,14 @@ def test_bold_ends_beside_chinese(offline_page: MakePage, book: Path) -> None:
     lead = page.locator("article p strong").first
     assert lead.inner_text().endswith("。")
     assert page.locator("article").inner_text().count("**") == 0
+
+
+def test_the_chinese_pages_print_with_every_glyph(book: Path, tmp_path: Path) -> None:
+    out = tmp_path / "zh.pdf"
+    command = [sys.executable, "-m", "book._ext.make_pdf", "--html", str(book / "zh")]
+    chosen = ["--output", str(out), "--only", "book/04-reformer"]
+    done = subprocess.run([*command, *chosen], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    text = "".join(page.extract_text() for page in PdfReader(out).pages)
+    assert "局部敏感哈希" in squeezed(text)
+    assert "\ufffd" not in text
