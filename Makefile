@@ -101,7 +101,10 @@ test: book browser $(TOOLS)
 
 soak: book browser $(TOOLS)
 	@$(RUN) tests/browser/chromium.py --soak
-	$(RUN) -m pytest --soak --numprocesses $(JOBS) --dist worksteal --report _build/soak.json $(ARGS)
+	@# What takes all processors goes one after the other, also where something failed before.
+	@$(RUN) -m pytest --soak -m 'not alone' --numprocesses $(JOBS) --dist worksteal \
+	    --report _build/soak.json $(ARGS); status=$$?; \
+	    $(RUN) -m pytest --soak -m alone --report _build/soak.json --add $(ARGS) && exit $$status
 
 dist: $(STAMP)
 	$(RUN) -m hatchling build --directory dist --target sdist --target wheel

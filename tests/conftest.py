@@ -47,13 +47,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--report", metavar="FILE", help="where to say what each test came to, in JSON"
     )
+    parser.addoption(
+        "--add", action="store_true", help="add to the report what it lacks, as the second part"
+    )
 
 
 class Report:
     """What each test came to, how long it took and what it recorded, in one file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, adds: bool) -> None:
         self.path = path
+        self.earlier = json.loads(path.read_text("utf-8")) if adds else {"minutes": 0, "tests": {}}
         self.began = time.time()
         self.tests: dict[str, dict[str, Any]] = {}
 
@@ -71,9 +75,9 @@ class Report:
 
         document = {
             "date": time.strftime("%Y-%m-%d", time.gmtime(self.began)),
-            "minutes": round((time.time() - self.began) / 60, 1),
+            "minutes": round(self.earlier["minutes"] + (time.time() - self.began) / 60, 1),
             "machine": record.machine(torch.get_num_threads()),
-            "tests": dict(sorted(self.tests.items())),
+            "tests": dict(sorted((self.earlier["tests"] | self.tests).items())),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -83,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let the process that gathers what the others found report it."""
     path = config.getoption("--report")
     if path and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Report(Path(path)))
+        config.pluginmanager.register(Report(Path(path), config.getoption("--add")))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

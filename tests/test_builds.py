@@ -55,6 +55,7 @@ def test_reports_of_a_failed_build_are_gone_in_the_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.alone
 def test_the_book_built_on_two_days_has_the_same_bytes(tmp_path: Path) -> None:
     tool = shutil.which("faketime")
     assert tool, "no faketime found: `make soak` installs it on Debian, as root"
@@ -75,6 +76,7 @@ def test_the_book_built_on_two_days_has_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.alone
 def test_sphinx_alone_builds_the_same_pages(tmp_path: Path) -> None:
     """Jupyter Book 1 is no longer developed; the book does not hang on it."""
     folder = builds.copy(tmp_path / "plain")

@@ -44,6 +44,7 @@ def test_a_variant_that_did_not_take_effect_stops_it():
 
 
 @pytest.mark.soak
+@pytest.mark.alone
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_prints_the_same_on_other_processors(chapter):
     assert main([chapter]) == 0
