@@ -53,6 +53,7 @@ OUTPUT = re.compile(
     r'(?P<frames><script type="application/octet-stream">(?P<packed>[^<]*)</script>)</div>'
 )
 HOLE = re.compile(r"\{(\w+)\}")
+JOINED = re.compile(r"[.,:]?\s|[()]")  # what stands between holes is said otherwise elsewhere
 MOST = 200  # no language has a plural category that comes later first
 
 
@@ -179,8 +180,10 @@ def entries() -> Iterator[catalogues.Entry]:
             if isinstance(message, Plural):
                 yield catalogues.Entry(message.one, message.other, places)
             elif HOLE.search(message):
-                if WORD.search(HOLE.sub("", message)):
+                if WORD.search(HOLE.sub("", message)) or JOINED.search(message):
                     yield catalogues.Entry(message, places=places)
+            elif JOINED.fullmatch(message):
+                yield catalogues.Entry(message, places=places)
             elif (found := message_of(message)) is not None:
                 yield catalogues.Entry(found[0], places=places)
 
