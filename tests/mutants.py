@@ -522,7 +522,8 @@ def survivors(mechanisms: list[str]) -> list[str]:
                 status, printed = run(mechanism, mutant, home)
                 # pytest: 0 all passed, 1 some failed; anything else is no verdict.
                 wanted = 0 if mutant is None else 1
-                verdict = "as it must be" if status == wanted else f"STATUS {status}"
+                wrong = "SURVIVED" if mutant and not status else f"STATUS {status}"
+                verdict = "as it must be" if status == wanted else wrong
                 seconds = time.perf_counter() - start
                 print(f"{name:60s} {verdict} ({seconds:.1f} s)", flush=True)
                 if status != wanted:

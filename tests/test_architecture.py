@@ -345,9 +345,10 @@ def test_a_catalogue_row_points_to_its_own_functions(mechanism):
         function = getattr(mechanism, kind)
         assert function.__module__ == module
         assert function.__name__ == f"{mechanism.name}_{kind}"
+    assert mechanism.name in ARXIV, "its paper's number belongs into ARXIV of this file, too"
     assert mechanism.arxiv == ARXIV[mechanism.name]
     assert mechanism.title
-    assert 2017 <= mechanism.year <= 2022
+    assert 2017 <= mechanism.year <= 2022, "the book's papers are of 2017 to 2022; is this newer?"
     assert isinstance(mechanism.causal, bool)
     with pytest.raises(AttributeError):
         mechanism.name = "other"
@@ -356,14 +357,17 @@ def test_a_catalogue_row_points_to_its_own_functions(mechanism):
 @pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda m: m.name)
 def test_a_catalogue_row_lacks_nothing_around_it(mechanism):
     """Tests, a chapter with a live picture, its notebook, a row among the measurements."""
-    assert (ROOT / "tests" / f"test_{mechanism.name}.py").exists()
-    text = (ROOT / "book" / f"{mechanism.chapter}.md").read_text(encoding="utf-8")
-    assert "from attn_lib.explorers import" in text
-    assert f"{mechanism.name}_attention" in text
-    assert (ROOT / "notebooks" / f"{mechanism.chapter}.ipynb").exists()
-    row = {"softmax": "full", "sparse_transformer": "strided"}.get(mechanism.name, mechanism.name)
-    assert row in {one.mechanism for one in ROWS}
-    assert (ROOT / "book" / "api" / f"{mechanism.name.replace('_', '-')}.md").exists()
+    name, chapter = mechanism.name, f"book/{mechanism.chapter}.md"
+    files = [f"tests/test_{name}.py", chapter, f"notebooks/{mechanism.chapter}.ipynb"]
+    files.append(f"book/api/{name.replace('_', '-')}.md")
+    lacking = [file for file in files if not (ROOT / file).exists()]
+    text = "" if chapter in lacking else (ROOT / chapter).read_text(encoding="utf-8")
+    wanted = ("from attn_lib.explorers import", f"{name}_attention")
+    lacking += [f"{what!r} in {chapter}" for what in wanted if what not in text]
+    row = {"softmax": "full", "sparse_transformer": "strided"}.get(name, name)
+    if row not in {one.mechanism for one in ROWS}:
+        lacking.append("a Row in benchmarks/rows.py")
+    assert lacking == [], "what CONTRIBUTING.md says of a mechanism's row is not all there"
 
 
 def test_every_mechanism_is_in_the_catalogue_once():

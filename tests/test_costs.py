@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attn_lib import costs
+from attn_lib.catalog import MECHANISMS
 
 
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 1000])
@@ -56,6 +57,12 @@ def test_bytes():
     assert costs.weight_matrix_bytes(1000, itemsize=2) == 2_000_000
     assert costs.kv_cache_bytes(10, 3, 5) == 320
     assert costs.kv_cache_bytes(10, 3, 5, itemsize=8) == 640
+
+
+@pytest.mark.parametrize("name", [one.name for one in MECHANISMS])
+def test_every_mechanism_has_its_operations(name):
+    counting = {f"{name}_scores", f"{name}_flops"} & set(costs.__all__)
+    assert counting, f"{name}_scores or {name}_flops in attn_lib/costs, and a test against counting"
 
 
 def test_answers_are_ints():

@@ -57,7 +57,8 @@ def test_the_check_finds_what_is_off_by_one(wrong):
 def test_mechanisms_that_cannot_write_are_listed_with_a_reason():
     names = {one.mechanism for one in DECODERS}
     assert not names & set(decoders.ABSENT)
-    assert names | set(decoders.ABSENT) == {one.name for one in MECHANISMS}
+    told = names | set(decoders.ABSENT)
+    assert told == {one.name for one in MECHANISMS}, "a decoder, or why not in decoders.ABSENT"
     no_causal_form = {one.name for one in MECHANISMS if not one.causal}
     assert no_causal_form == {
         name for name, why in decoders.ABSENT.items() if why.startswith("no causal form: ")

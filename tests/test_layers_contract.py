@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 import attn_lib
 from attn_lib import layers
+from attn_lib.catalog import MECHANISMS
 
 WIDTH, HEADS, LENGTH = 12, 3, 20
 
@@ -62,6 +63,10 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "cosformer": partial(_multi, "cosformer", max_len=64),
 }
 every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def test_every_mechanism_has_a_layer() -> None:
+    assert set(LAYERS) == {one.name for one in MECHANISMS}, "LAYERS of this file has a layer each"
 
 
 class Model(nn.Module):

@@ -281,7 +281,10 @@ TABLE = _table()
 
 def test_the_table_has_every_mechanism_and_column() -> None:
     names = {mechanism.name for mechanism in MECHANISMS}
-    assert set(TABLE) == names == {way.mechanism for way in WAYS}
+    rows = {"attn_lib/README.md": set(TABLE), "_ways": {way.mechanism for way in WAYS}}
+    for table, named in rows.items():
+        assert named >= names, f"in {table} a mechanism of the catalogue is missing"
+        assert named <= names, f"a mechanism of {table} has no row in the catalogue yet"
     for row in TABLE.values():
         assert set(row) == set(COLUMNS)
 

@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import twenty_steps
 
 import attn_lib
+from attn_lib.catalog import MECHANISMS
+
+
+def test_every_mechanism_is_tried():
+    assert set(twenty_steps.LAYERS) == {one.name for one in MECHANISMS}, "tests/twenty_steps.py"
 
 
 @pytest.mark.soak
@@ -22,4 +28,4 @@ def test_every_mechanism_trains_in_every_way():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 1 + 11 * 5
+    assert len(done.stdout.splitlines()) == 1 + len(MECHANISMS) * 5
