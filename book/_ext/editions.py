@@ -12,6 +12,7 @@ beside the English ones, and executes no cell: it takes the outputs that the Eng
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -132,10 +133,17 @@ def update(begun: Sequence[str] = ()) -> int:
 
 
 def build() -> int:
-    """Build the pages of every language."""
+    """Build the pages of every language.
+
+    They are built in a place of their own, since what a build leaves beside its pages belongs to no
+    book, and are copied below the English ones.
+    """
     for language, folder in LANGUAGES.items():
-        if status := run(ROOT, ROOT / "_build" / "html" / folder, language=language):
+        built, shown = ROOT / "_build" / "editions" / folder, ROOT / "_build" / "html" / folder
+        if status := run(ROOT, built, language=language):
             return status
+        shutil.rmtree(shown, ignore_errors=True)
+        shutil.copytree(built, shown)
     return 0
 
 

@@ -29,13 +29,11 @@ NOT_YET = (
 )
 
 
-def counterpart(pathto: Any, pagename: str, language: str) -> str:
+def counterpart(pagename: str, language: str) -> str:
     """Return the address of a page in the other language, as it stands on the page."""
-    folder = editions.LANGUAGES.get(language)
-    if folder:
-        top = pathto(f"{pagename}.html", 1).removesuffix(f"{pagename}.html")
-        return f"{top}../{pagename}.html"
-    return str(pathto(f"{next(iter(editions.LANGUAGES.values()))}/{pagename}.html", 1))
+    top = "../" * pagename.count("/")
+    folder = ".." if language in editions.LANGUAGES else next(iter(editions.LANGUAGES.values()))
+    return f"{top}{folder}/{pagename}.html"
 
 
 def add_to_page(
@@ -49,7 +47,7 @@ def add_to_page(
     language = app.config.language or "en"
     here = context["language"] = editions.html_language(language)
     other = next(name for name in NAMES if name != here) if here in NAMES else "en"
-    address = counterpart(context["pathto"], pagename, language)
+    address = counterpart(pagename, language)
     if here == "en" and other not in map(editions.html_language, editions.LANGUAGES):
         return
     context["other_language"] = {"address": address, "name": NAMES[other], "language": other}
