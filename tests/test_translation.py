@@ -220,7 +220,7 @@ def test_no_markup_is_left_and_no_space_shows_between_chinese(read: Read, page: 
         unread.decompose()
     text = article.get_text()
     assert HAN.search(text)
-    assert re.findall(r"\*\*|\{[a-z:]+\}`", text) == []
+    assert re.findall(r"\*\*|\{[a-z:]+\}`|\[[x ][^\]]*\] ", text) == []
     spaces = re.compile(rf"[{rules.HAN}，。]\s+[{rules.HAN}]")
     blocks = article.select("p, li, td, h1, h2, h3, summary")
     strings = [str(part) for block in blocks for part in block.find_all(string=True)]

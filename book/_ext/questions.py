@@ -80,6 +80,8 @@ class Question(Directive):
             first = item.children[0]
             rest = first.children[0][mark.end() :]
             first.replace(first.children[0], nodes.Text(rest))
+            # What is translated takes the place of the whole paragraph.
+            first.rawsource = MARK.sub("", first.rawsource, count=1)
             one = choice("", *item.children, right=bool(mark["right"]))
             if mark["value"] is not None:
                 one["value"], one["within"] = mark["value"], mark["within"]

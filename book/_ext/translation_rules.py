@@ -40,7 +40,6 @@ HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
 WIDE = HAN + r"，。；：？！、（）《》“”‘’—…"
 SPACED = re.compile(rf"[{HAN}，。；：？！、（）《》]\s|\s[{HAN}，。；：？！、（）《》]")
 SLOPED = re.compile(r"\*([^*]+)\*")
-MARK = re.compile(r"\[[x \d.±]*\] ")
 HALF_WIDTH = re.compile(rf"[{HAN}][,.;:?!()\"']")
 # What is said by the text of a role, and not by its target.
 SAID = frozenset({"downloads"})
@@ -121,7 +120,7 @@ def unequal(english: str, chinese: str) -> Iterator[str]:
 
 def badly_set(chinese: str) -> Iterator[str]:
     """Say where spaces and marks of a translation are not set as Chinese ones."""
-    words = MARK.sub("", parts(chinese).words.replace("*", ""))  # of a question's answer
+    words = parts(chinese).words.replace("*", "")
     for found in SPACED.finditer(words):
         yield f"a space beside Chinese: {_around(words, found)}"
     for found in HALF_WIDTH.finditer(words):

@@ -82,15 +82,15 @@ def chinese(small_book, catalogue):
             ":::{question}\nHow\nmany?\n\n- [ ] None\n  at all.\n\n  A reply.\n- [x] One.\n:::",
             {
                 "How many?": "几个？",
-                "[ ] None at all.": "[ ] 没有。",
+                "None at all.": "没有。",
                 "A reply.": "答复。",
-                "[x] One.": "[x] 一个。",
+                "One.": "一个。",
             },
             ":::{question}\n几个？\n\n- [ ] 没有。\n\n  答复。\n- [x] 一个。\n:::",
         ),
         (
             "- [x 0.9 ± 0.1] Yes:\n  $a$.\n- [ ] No.",
-            {"[x 0.9 ± 0.1] Yes: $a$.": "[x 0.9 ± 0.1] 对：$a$。", "[ ] No.": "[ ] 不对。"},
+            {"Yes: $a$.": "对：$a$。", "No.": "不对。"},
             "- [x 0.9 ± 0.1] 对：$a$。\n- [ ] 不对。",
         ),
         (

@@ -7,6 +7,7 @@ up, and replaced where it stands; the marks around it stay. Code is not looked a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from textwrap import dedent
 
@@ -21,6 +22,8 @@ from .lines import continued
 __all__ = ["Messages", "translation"]
 
 FORMULAS = {"math_block", "math_block_label", "amsmath"}
+ANSWER = re.compile(r"\[x?\s*(?:-?[\d.]+\s*±\s*[\d.]+)?\s*\]\s+")
+"""What a question's answer begins with; it is no part of the message."""
 
 
 class Messages:
@@ -38,9 +41,11 @@ class Messages:
 
     def of(self, english: str) -> str:
         """Return what a block is translated to: itself, where there is no translation."""
-        key = _key(english)
+        mark = ANSWER.match(english)
+        before = mark[0] if mark else ""
+        key = _key(english[len(before) :])
         self.asked.add(key)
-        return self.translations.get(key, english)
+        return before + self.translations[key] if key in self.translations else english
 
     @property
     def left(self) -> list[str]:
