@@ -18,7 +18,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import editions
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -127,7 +126,7 @@ def _visit(translator: HTML5Translator, node: downloads) -> None:
     language = translator.builder.config.language or "en"
     # The files lie beside the English pages.
     root = "../" * (
-        translator.builder.current_docname.count("/") + (language in editions.LANGUAGES)
+        translator.builder.current_docname.count("/") + (language != "en")
     )
     translator.body.append(sentence(node["lead"], root, language, {}))
     raise nodes.SkipNode

@@ -23,7 +23,6 @@ SEARCH = frozenset(
     {
         *("documentation_options.js", "doctools.js", "language_data.js", "searchtools.js"),
         "sphinx_highlight.js",  # the search asks it for a setting
-        "translations.js",  # what the search says in other languages
         *("search-texts.js", "excerpts.js"),
     }
 )
@@ -41,6 +40,7 @@ UNUSED_FILES = (
     "_static/plus.png",
     "_static/sbt-webpack-macros.html",
     "_static/scripts",
+    "_static/translations.js",  # makes a function of a text, which no page may: excerpts.js says it
     "_static/vendor",
     "_static/webpack-macros.html",
 )

@@ -12,6 +12,22 @@
   field?.focus();
   field?.select();
 
+  // What Sphinx's search says. The file in which Sphinx would say it makes a function of a text, which
+  // the page's policy refuses.
+  const CHINESE = {
+    "Search Results": "搜索结果",
+    Searching: "正在搜索",
+    "Preparing search...": "正在准备搜索……",
+    ", in ": "，见",
+    "Search finished, found ${resultCount} page(s) matching the search query.":
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the search fills it in
+      "找到${resultCount}页。",
+    "Your search did not match any documents. Please make sure that all words are spelled correctly and that you've selected enough categories.":
+      "没有找到。请换一个词，或写得短一些。",
+  };
+  if (document.documentElement.lang.startsWith("zh"))
+    Object.assign(Documentation.TRANSLATIONS, CHINESE);
+
   const pages = window.SEARCH_TEXTS;
   const results = document.querySelector("#search-results");
   if (!pages || !results) return;

@@ -21,8 +21,9 @@ HOSTILE = """
 
 
 def pages_of(book: Path) -> list[Path]:
-    """Return all pages but the one that leads to the first: it has no script."""
-    pages = sorted(set(book.glob("**/*.html")) - {book / "index.html"})
+    """Return all pages but those that lead to the first of an edition: they have no script."""
+    leading = {book / "index.html", book / "zh" / "index.html"}
+    pages = sorted(set(book.glob("**/*.html")) - leading)
     assert len(pages) > 40
     return pages
 
