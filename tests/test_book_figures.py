@@ -382,6 +382,9 @@ def test_figure_of_a_cell_becomes_part_of_the_page(tmp_path: Path) -> None:
     folder = tmp_path / "locale" / "de" / "LC_MESSAGES"
     folder.mkdir(parents=True)
     (folder / "figures.po").write_text('msgid "megabytes"\nmsgstr "Megabyte"\n', encoding="utf-8")
+    (folder / "page.po").write_text(
+        "", encoding="utf-8"
+    )  # else the page, and all on it, is English
     figures_on_page.dress_page(app, document, "page")
     (raw,) = document.findall(nodes.raw)
     assert ">Megabyte</text>" in raw.astext()

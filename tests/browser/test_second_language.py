@@ -101,6 +101,9 @@ def edition(book: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     target = folder / "locale" / LANGUAGE / "LC_MESSAGES"
     write_catalogue(target / "explorers.po", entries())
     write_catalogue(target / "figures.po", figure_messages())
+    # A page counts as translated by its own catalogue; what the prose says is not asked here.
+    for chapter in CHAPTERS:
+        write_catalogue(target / "book" / f"{chapter}.po", iter(()))
     caches = ROOT / "_build" / ".jupyter_cache"
     where = [str(ROOT), str(folder), str(folder / "locale"), str(caches), LANGUAGE]
     done = subprocess.run(
