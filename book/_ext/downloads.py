@@ -125,9 +125,7 @@ def without(page: str) -> str:
 def _visit(translator: HTML5Translator, node: downloads) -> None:
     language = translator.builder.config.language or "en"
     # The files lie beside the English pages.
-    root = "../" * (
-        translator.builder.current_docname.count("/") + (language != "en")
-    )
+    root = "../" * (translator.builder.current_docname.count("/") + (language != "en"))
     translator.body.append(sentence(node["lead"], root, language, {}))
     raise nodes.SkipNode
 
