@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
-from bs4 import BeautifulSoup, NavigableString
+from bs4 import BeautifulSoup, Tag
 from docutils import nodes
 from prerequisites import ROOT, built_book
 from sphinx import addnodes
@@ -212,12 +212,18 @@ def test_both_editions_of_a_page_have_the_same_ids_and_lead_to_each_other(
     assert bool(chinese.select("article > div[lang=en]")) is not is_own
 
 
+def text_of(read: Read, page: str, *others: str) -> Tag:
+    """Return what is read on a Chinese page, less code and what `others` select."""
+    (article,) = read("zh", page).select(".bd-article")
+    for unread in article.select(", ".join(("pre, code, script, style, math", *others))):
+        unread.decompose()
+    return article
+
+
 @pytest.mark.book
 @pytest.mark.parametrize("page", FINISHED)
 def test_no_markup_is_left_and_no_space_shows_between_chinese(read: Read, page: str) -> None:
-    (article,) = read("zh", page).select(".bd-article")
-    for unread in article.select("pre, code, script, style, svg, math, .attn-explorer"):
-        unread.decompose()
+    article = text_of(read, page, "svg", ".attn-explorer")
     text = article.get_text()
     assert HAN.search(text)
     assert re.findall(r"\*\*|\{[a-z:]+\}`|\[[x ][^\]]*\] ", text) == []
@@ -230,16 +236,11 @@ def test_no_markup_is_left_and_no_space_shows_between_chinese(read: Read, page: 
 @pytest.mark.book
 @pytest.mark.parametrize("page", FINISHED)
 def test_no_english_sentence_is_left_on_a_translated_page(read: Read, page: str) -> None:
-    (article,) = read("zh", page).select(".bd-article")
     # What stays English: code and its output, quotations, references, words in italics.
-    for unread in article.select("pre, code, script, style, math, em, cite, .bibliography, a"):
-        unread.decompose()
+    article = text_of(read, page, "em", "cite", ".bibliography", "a")
     blocks = [block for block in article.select("p, li, td, h2, h3") if not block.select("p, li")]
     for block in blocks:
-        strings = [
-            part for part in block.find_all(string=True) if isinstance(part, NavigableString)
-        ]
-        text = "".join(strings)
+        text = "".join(block.find_all(string=True))
         run = re.search(r"(?:\b[a-z]{2,}\b[ ,]+){5,}", text)
         assert run is None or HAN.search(text), text
 

@@ -277,7 +277,8 @@ def chinese_of(message: Message) -> str:
 def of_domain(domain: str, catalogue: Catalog | None = None) -> Iterator[str]:
     """Say what is wrong with a domain's translations, each with its message."""
     catalogue, base, avoid = catalogue or load(domain), terms(), forbidden()
-    is_page, pages = "/" in domain, translated_pages()
+    is_page = "/" in domain
+    pages = {} if is_page else translated_pages()
     messages = [
         message
         for message in catalogue
