@@ -103,8 +103,8 @@ soak: book browser $(TOOLS)
 	@$(RUN) tests/browser/chromium.py --soak
 	@# What takes all processors goes one after the other, also where something failed before.
 	@$(RUN) -m pytest --soak -m 'not alone' --numprocesses $(JOBS) --dist worksteal \
-	    --report _build/soak.json $(ARGS); status=$$?; \
-	    $(RUN) -m pytest --soak -m alone --report _build/soak.json --add $(ARGS) && exit $$status
+	    --report=_build/soak.json $(ARGS); status=$$?; \
+	    $(RUN) -m pytest --soak -m alone --report=_build/soak.json --add $(ARGS) && exit $$status
 
 dist: $(STAMP)
 	$(RUN) -m hatchling build --directory dist --target sdist --target wheel

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import shlex
 import tarfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ REQUIREMENTS = ("requirements.txt", "requirements-no-deps.txt")
 OUTSIDE = {"pip", "setuptools", "attn-lib"}
 PLATFORM = re.compile(r"(nvidia|cuda|triton)\b.*")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RECIPES = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+RUNS = re.findall(r"\$\(RUN\) -m pytest\b([^;&\n]*)", RECIPES)
 
 
 def canonical(name: str) -> str:
@@ -81,6 +84,16 @@ def test_a_workflow_may_do_little_and_not_for_long(path: Path) -> None:
                 assert re.fullmatch(r"actions/[\w-]+@(v\d+|[0-9a-f]{40})", step["uses"]), step
             if "checkout" in step.get("uses", ""):
                 assert step["with"]["persist-credentials"] is False, name
+
+
+@pytest.mark.parametrize("words", RUNS)
+def test_every_run_of_the_tests_has_this_projects_options(words: str) -> None:
+    """Pytest takes the name of any file that exists for tests, and then looks for no others."""
+    words = (
+        words.replace("$(JOBS)", "1").replace("$(ARGS)", "").replace("_build/soak.json", "package.json")
+    )
+    shown = builds.run(["python", "-m", "pytest", *shlex.split(words), "--help"], ROOT).stdout
+    assert "--report=FILE" in shown
 
 
 def test_both_distributions_are_the_same_from_every_build(tmp_path: Path) -> None:
