@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 
 from attn_lib.layers import TransformerStack
 from attn_lib.mechanisms.softmax import softmax_weights
@@ -68,19 +68,20 @@ def _written_out(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
     return out
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=len(DEPTHS) + 1)
 def _drawn(norm: str, depth: int) -> tuple[_Traced, dict[str, Tensor], torch.Generator]:
     """Return a stack, every draw of its weights, and what they were drawn from."""
     with torch.device("meta"):
         stack = TransformerStack(depth, WIDTH, _HEADS, norm=norm, attend=_written_out)
     model = _Traced(stack.to_empty(device="cpu"))
     draw = torch.Generator()  # it starts in the same state everywhere
-    weights: dict[str, list[Tensor]] = {name: [] for name, _ in model.named_parameters()}
-    for _ in range(DRAWS):
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    weights = {name: one.new_empty(DRAWS, *one.shape) for name, one in parameters.items()}
+    for k in range(DRAWS):
         stack.reset_parameters(draw)
-        for name, parameter in model.named_parameters():
-            weights[name].append(parameter.detach().clone())
-    return model, {name: torch.stack(values) for name, values in weights.items()}, draw
+        for name, one in parameters.items():
+            weights[name][k] = one
+    return model, weights, draw
 
 
 @functools.lru_cache(maxsize=128)
@@ -104,34 +105,21 @@ def measure_start(norm: str, depth: int, gain: float = 1.0) -> Start:
         nn.init.xavier_uniform_(matrix, generator=draw)
     target = torch.randint(_SYMBOLS, (DRAWS, LENGTH), generator=draw)
 
-    def loss(
-        weights: dict[str, Tensor], x: Tensor, head: Tensor, target: Tensor, positions: int
-    ) -> tuple[Tensor, Tensor]:
-        out, seen = functional_call(model, weights, (x,))
-        scores = (out[0] @ head.mT)[:positions]
-        return nn.functional.cross_entropy(scores, target[:positions]), seen
-
+    asked = [f"stack.blocks.{k}.{name}.weight" for name in MATRICES for k in range(depth)]
+    for name in asked:
+        weights[name].requires_grad_()
+    out, seen = vmap(functools.partial(functional_call, model))(weights, (x,))
+    scores = (out[:, 0] @ head.mT).mT  # (draws, symbols, length)
+    losses = nn.functional.cross_entropy(scores, target, reduction="none")
     gradients = []
-    for positions in (1, LENGTH):
-        found, seen = vmap(grad(functools.partial(loss, positions=positions), has_aux=True))(
-            weights, x, head, target
+    # No draw's loss hangs on another's weights: the gradient of the sum is that of each.
+    for loss in (losses[:, 0], losses.mean(dim=1)):
+        found = torch.autograd.grad(
+            loss.sum(), [weights[name] for name in asked], retain_graph=True
         )
-        gradients.append(
-            torch.stack(
-                [
-                    torch.stack(
-                        [
-                            found[f"stack.blocks.{k}.{name}.weight"].flatten(1).norm(dim=1)
-                            for k in range(depth)
-                        ],
-                        dim=1,
-                    )
-                    for name in MATRICES
-                ],
-                dim=1,
-            )
-        )
-    stream = seen[:, :, 0]  # (draws, depth + 1, length, width)
+        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in found], dim=1)
+        gradients.append(norms.unflatten(1, (len(MATRICES), depth)))
+    stream = seen.detach()[:, :, 0]  # (draws, depth + 1, length, width)
     cosines = nn.functional.cosine_similarity(stream[:, 1:], stream[:, :-1], dim=-1)
     return Start(
         gradients=torch.stack(gradients),

@@ -31,6 +31,8 @@ POINTS = 37
 DRAWS = 200
 _BOTTOM, _TOP = -6.0, 8.0
 _LONGEST = 3.0
+_AT_ONCE = 4096
+"""So many random vectors are multiplied at once: more, and their products leave the cache."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -74,16 +76,14 @@ def _estimates(
 ) -> Tensor:
     """Return the estimate of every draw at every point: (draws, points)."""
     x, y = _vectors(sweep, length, angle)
-    w = _projections(features, orthogonal)
     big = DIM**0.25  # the library divides by it
-    rows = [
-        (
-            performer_features(big * x, one, kernel=kernel)
-            * performer_features(big * y, one, kernel=kernel)
-        ).sum(-1)
-        for one in w
-    ]
-    return torch.stack(rows)
+    rows = []
+    # Several draws at once, as one of that many more features.
+    for w in _projections(features, orthogonal).split(max(1, _AT_ONCE // features)):
+        products = performer_features(big * x, w.flatten(0, 1), kernel=kernel)
+        products = products * performer_features(big * y, w.flatten(0, 1), kernel=kernel)
+        rows.append(len(w) * products.unflatten(-1, (-1, *w.shape[:2])).sum((1, 3)).mT)
+    return torch.cat(rows)
 
 
 class KernelFeatures(Explorer):
