@@ -90,7 +90,9 @@ def test_a_workflow_may_do_little_and_not_for_long(path: Path) -> None:
 def test_every_run_of_the_tests_has_this_projects_options(words: str) -> None:
     """Pytest takes the name of any file that exists for tests, and then looks for no others."""
     words = (
-        words.replace("$(JOBS)", "1").replace("$(ARGS)", "").replace("_build/soak.json", "package.json")
+        words.replace("$(JOBS)", "1")
+        .replace("$(ARGS)", "")
+        .replace("_build/soak.json", "package.json")
     )
     shown = builds.run(["python", "-m", "pytest", *shlex.split(words), "--help"], ROOT).stdout
     assert "--report=FILE" in shown
