@@ -51,11 +51,15 @@ LIVE = """() => new Promise((done, fail) => {
   };
   look();
 })"""
-# Of the pictures alone: what was said of a way to a state differs with the way.
+# Of the pictures alone: what was said of a way to a state differs with the way. What is far from
+# the screen is laid out when it comes near, so all comes near.
 PICTURES = """async () => {
   document.activeElement?.blur();
+  const near = document.createElement("style");
+  near.textContent = "* { content-visibility: visible !important; }";
+  document.head.append(near);
   const frame = () => new Promise(requestAnimationFrame);
-  await frame(); await frame();
+  for (let k = 0; k < 4; k++) await frame();
   const bytes = (canvas) => canvas.width && canvas.height ? canvas.toDataURL() : "";
   const plain = (svg) => {
     const copy = svg.cloneNode(true);

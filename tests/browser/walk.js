@@ -40,6 +40,13 @@ async ({ seed, milliseconds, keys }) => {
     for (const name of names) el.dispatchEvent(new Event(name, { bubbles: true }));
   };
   let [behind, ahead] = [0, 0];
+  // A step through the history takes its time; one begun before it ends may lead off the page.
+  let travelled = Promise.resolve();
+  const travel = (step) => {
+    const arrived = new Promise((done) => addEventListener("popstate", done, { once: true }));
+    history.go(step);
+    travelled = Promise.race([arrived, wait(1000)]);
+  };
   // A pointer is over one thing at a time, and over none in the end.
   let under = null;
   const leave = () => {
@@ -116,7 +123,8 @@ async ({ seed, milliseconds, keys }) => {
       root.style.display = draw(["", "", "none"]);
       return root.style.display;
     },
-    address(root) {
+    async address(root) {
+      await travelled;
       const names = [...Object.keys(JSON.parse(root.dataset.state ?? "{}")), "at", "nothing"];
       const key = draw([keys[root.dataset.explorer], "nobody"]);
       const word = draw([encodeURIComponent, (text) => text])(draw(HOSTILE));
@@ -126,17 +134,19 @@ async ({ seed, milliseconds, keys }) => {
       if (location.href !== before) [behind, ahead] = [behind + 1, 0];
       return location.hash;
     },
-    back() {
+    async back() {
+      await travelled;
       if (!behind) return;
       behind--;
       ahead++;
-      history.back();
+      travel(-1);
     },
-    forward() {
+    async forward() {
+      await travelled;
       if (!ahead) return;
       ahead--;
       behind++;
-      history.forward();
+      travel(1);
     },
   };
 
